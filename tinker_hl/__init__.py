@@ -1,0 +1,1 @@
+"""The research client for the Tinker API."""

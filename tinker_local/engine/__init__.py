@@ -1,0 +1,1 @@
+"""The engine: base models, adapters in training, samplers. Nothing in here knows of HTTP."""
