@@ -190,7 +190,9 @@ class Engine(Protocol):
         """Make a fresh adapter in training: B is zero, A is drawn from the seed."""
         ...
 
-    async def load_adapter(self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool) -> LoraSpec:
+    async def load_adapter(
+        self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool
+    ) -> LoraSpec:
         """Read a checkpoint folder into `model_id`, which is made if it does not exist; optimizer state if asked.
 
         `base_model` None takes the one that the checkpoint names. Returns the shape that the checkpoint has.

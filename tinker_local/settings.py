@@ -1,0 +1,55 @@
+"""What a service can be told: one frozen object, made by the command line or by a test, read everywhere.
+
+It knows nothing of where its values come from. Sizes are bytes, times are seconds.
+"""
+
+import os
+from pathlib import Path
+
+import attrs
+
+__all__ = ["ModelSource", "Settings", "default_data_dir"]
+
+
+def default_data_dir() -> Path:
+    """Where a service keeps its data unless told: `$TINKER_HL_HOME/local`, else `~/.tinker-hl/local`."""
+    home = os.environ.get("TINKER_HL_HOME")
+    return (Path(home) if home else Path.home() / ".tinker-hl") / "local"
+
+
+@attrs.frozen(kw_only=True)
+class ModelSource:
+    """A base model to serve: the name clients ask for, and where its weights are."""
+
+    name: str
+    path: str
+    """A folder in Hugging Face layout, or a name on a hub."""
+    aliases: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Everything that can be chosen about one service."""
+
+    data_dir: Path
+    models: tuple[ModelSource, ...]
+    host: str = "127.0.0.1"
+    port: int = 8787
+    """0 takes a free one."""
+    api_keys: tuple[str, ...] = ()
+    """Keys that are let in; none on a loopback address lets everybody in."""
+    threads: int | None = None
+    """Torch threads of the engine; None leaves it to torch."""
+    long_poll_seconds: float = 25.0
+    """How long a poll is held; clients give up after 45, and the promise (R3) is 30."""
+    result_retention_seconds: float = 600.0
+    """How long a finished result is kept; the promise (R4) is 300 after delivery."""
+    session_timeout_seconds: float = 300.0
+    """A session without a heartbeat for this long is over."""
+    url_lifetime_seconds: float = 900.0
+    max_body_bytes: int = 256 * 2**20
+    max_inflated_bytes: int = 1024 * 2**20
+    max_num_samples: int = 1024
+    max_lora_rank: int = 1024
+    max_pending_samples: int = 4096
+    """Samples admitted at once; beyond it a submission is answered 429."""
