@@ -1,29 +1,66 @@
 # One short command per job; `make help` lists them.
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# A venv is set up once per change of these files.
-SETUP := $(VENV)/.set-up
+# Touched when the environment is complete, so that a broken install is made again.
+READY := $(VENV)/.set-up
+HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check generate generate-check spec-diff lint format types interop bench promises clean
+.PHONY: help demo test setup check generate generate-check spec-diff format official bench promises clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup ## Set everything up, start a local service, and watch a model learn pig latin
+demo: setup ## Do everything: install, start a local service, watch a model learn pig latin
 	$(BIN)/tinker-hl demo
 
-test: setup ## Run every test and print the coverage
+test: setup official ## Run every test, the official SDK's included, and print the coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
-	$(BIN)/coverage report --format=total | sed 's/^/coverage: /; s/$$/%/'
+	@echo "coverage: $$($(BIN)/coverage report --format=total)%"
 
-setup: $(SETUP) ## Make the virtual environment, reproducibly
+setup: $(READY) ## Make the virtual environment from the constraints file
 
-$(SETUP): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt --upgrade pip
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[torch,local,dev]"
-	touch $(SETUP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,local,dev]"
+	touch $(READY)
+
+check: setup generate-check ## Lint, type-check, and hold the layers and the spec to their rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(HANDWRITTEN)
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/lint_spec.py
+
+generate: setup ## Make generated/ from openapi.yaml and proto/
+	$(BIN)/python scripts/generate.py
+
+generate-check: setup ## Fail if generated/ is not what the spec makes
+	$(BIN)/python scripts/generate.py --check
+
+spec-diff: setup ## Tell what changed in the spec since the last tag, as changelog lines
+	$(BIN)/python scripts/spec_diff.py
+
+format: setup ## Format the handwritten code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+official: setup ## Install the official SDKs, each in an environment of its own
+	$(BIN)/python scripts/official_venv.py newest 0.7.0
+
+bench: setup official ## Measure side by side, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py
+
+promises: setup ## Write docs/promises.md: each promise, its proof, its value
+	$(BIN)/python scripts/promises.py
+
+clean: ## Remove the environments and everything that was built
+	rm -rf $(VENV) .venvs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
