@@ -1,0 +1,63 @@
+"""What the service writes to stderr: one line an event, `time level logger message key=value ...`.
+
+It does not know what is worth telling. Values given as `extra={"fields": {...}}` follow the message; a value whose name
+says that it is secret, and anything that looks like an API key, is masked wherever it stands.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+__all__ = ["LineFormatter", "configure", "masked"]
+
+_KEY = re.compile(r"\btml-[A-Za-z0-9_-]{4,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_SIGNATURE = re.compile(r"(signature=)[0-9a-f]+")
+_SECRET_NAME = re.compile(r"key$|token$|secret|password|authorization", re.IGNORECASE)
+_MASK = "***"
+
+
+def masked(text: str) -> str:
+    """The text without API keys, JWTs and the signatures of links."""
+    return _SIGNATURE.sub(rf"\1{_MASK}", _KEY.sub(_MASK, text))
+
+
+class LineFormatter(logging.Formatter):
+    """One record as one line, or more if it carries a traceback; secrets are masked in all of them."""
+
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03d"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without a line break at its end."""
+        parts = [self.formatTime(record), record.levelname.lower(), record.name, record.getMessage()]
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            parts += [f"{name}={_value(name, value)}" for name, value in fields.items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return masked(line)
+
+
+def _value(name: str, value: object) -> str:
+    if _SECRET_NAME.search(name):
+        return _MASK
+    text = str(value)
+    return text if text and re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text)
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send the records of `tinker_local` and `uvicorn` to `stream` (stderr); others go where they went.
+
+    Calling it again replaces what it set up.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter())
+    for name in ("tinker_local", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level.upper())
