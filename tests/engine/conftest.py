@@ -1,0 +1,118 @@
+"""Tiny random models in Hugging Face layout, made once a session, and an engine core that has them loaded."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+import transformers
+
+from tinker_local.engine.core import EngineCore
+from tinker_local.engine.protocol import TrainingDatum
+from tinker_local.settings import ModelSource
+
+VOCABULARY = 96
+CONTEXT = 64
+SHAPE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": CONTEXT,
+    "initializer_range": 0.3,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_threads() -> None:
+    torch.set_num_threads(2)
+
+
+def _save(folder: Path, config: Any) -> Path:
+    torch.manual_seed(7)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    _save_tokenizer(folder)
+    return folder
+
+
+def _save_tokenizer(folder: Path) -> None:
+    """A tokenizer with one printable character a token."""
+    characters = [chr(33 + index) for index in range(VOCABULARY - 3)]
+    vocabulary = {"<pad>": 0, "<eos>": 1, "<unk>": 2, **{c: 3 + index for index, c in enumerate(characters)}}
+    content = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+        "post_processor": None,
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save(tmp_path_factory.mktemp("qwen"), transformers.Qwen3Config(tie_word_embeddings=True, **SHAPE))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save(tmp_path_factory.mktemp("llama"), transformers.LlamaConfig(tie_word_embeddings=False, **SHAPE))
+
+
+@pytest.fixture
+def core(qwen: Path, llama: Path) -> EngineCore:
+    """An engine in this process; base models `qwen` and `llama`."""
+    core = EngineCore()
+    sources = [ModelSource(name="qwen", path=str(qwen), aliases=("q",)), ModelSource(name="llama", path=str(llama))]
+    core.start(sources, None, "cpu", None)
+    return core
+
+
+@pytest.fixture
+def models(qwen: Path, llama: Path) -> list[ModelSource]:
+    return [ModelSource(name="qwen", path=str(qwen)), ModelSource(name="llama", path=str(llama))]
+
+
+@pytest.fixture
+def make_data() -> Callable[..., list[TrainingDatum]]:
+    """Random data of the lengths asked for, with weights; the same for the same seed."""
+
+    def make(*lengths: int, seed: int = 0, **inputs: float) -> list[TrainingDatum]:
+        generator = np.random.default_rng(seed)
+        data = []
+        for length in lengths:
+            tokens = generator.integers(3, VOCABULARY, length + 1)
+            given = {"weights": generator.uniform(-1, 1, length).astype(np.float32)}
+            given |= {name: np.full(length, value, dtype=np.float32) for name, value in inputs.items()}
+            data.append(
+                TrainingDatum(
+                    tokens=tokens[:-1].astype(np.int32), target_tokens=tokens[1:].astype(np.int64), inputs=given
+                )
+            )
+        return data
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _threads_restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,141 @@
+"""The engine's process: calls cross, order is kept, death is told, a new life begins."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinker_local.engine.process import ProcessEngine
+from tinker_local.engine.protocol import (
+    AdamSettings,
+    Engine,
+    EngineDiedError,
+    EngineError,
+    LoraSpec,
+    TrainingDatum,
+    UserFaultError,
+)
+from tinker_local.settings import ModelSource
+
+MakeData = Callable[..., list[TrainingDatum]]
+STEP = AdamSettings(learning_rate=1e-2)
+
+
+@asynccontextmanager
+async def running(models: list[ModelSource]) -> AsyncIterator[ProcessEngine]:
+    engine = ProcessEngine(models, threads=1)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def test_it_is_an_engine(models: list[ModelSource]) -> None:
+    assert isinstance(ProcessEngine(models), Engine)
+
+
+def test_trains_saves_and_loads(models: list[ModelSource], make_data: MakeData, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        engine = ProcessEngine(models, threads=1)
+        infos = await engine.start()
+        assert [info.name for info in infos] == ["qwen", "llama"]
+        assert infos[0].vocabulary_size == 96
+        assert infos[0].max_context_length == 64
+        assert infos[0].eos_token_ids == (1,)
+        assert infos[0].directory == models[0].path
+        data = make_data(9, 5)
+        await engine.create_adapter("m", "qwen", LoraSpec(rank=4, seed=3))
+        losses = []
+        for _ in range(3):
+            output = await engine.forward_backward("m", data, "cross_entropy", {}, backward=True)
+            assert [part.shape for part in output.logprobs] == [(9,), (5,)]
+            losses.append(output.metrics["loss:sum"])
+            metrics = await engine.optim_step("m", STEP)
+            assert metrics["grad_norm"] > 0
+        assert losses[2] < losses[1] < losses[0]
+        await engine.save_adapter("m", tmp_path, optimizer=True)
+        spec = await engine.load_adapter("n", None, tmp_path, optimizer=True)
+        assert spec.rank == 4
+        ours = await engine.forward_backward("m", data, "cross_entropy", {}, backward=False)
+        theirs = await engine.forward_backward("n", data, "cross_entropy", {}, backward=False)
+        for left, right in zip(ours.logprobs, theirs.logprobs, strict=True):
+            np.testing.assert_array_equal(left, right)
+        await engine.unload_adapter("m")
+        await engine.unload_adapter("m")
+        with pytest.raises(UserFaultError, match="'m' is not loaded"):
+            await engine.optim_step("m", STEP)
+        await engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_order_is_that_of_the_calls_not_of_the_awaits(models: list[ModelSource], make_data: MakeData) -> None:
+    async def scenario() -> None:
+        async with running(models) as engine:
+            data = make_data(6)
+            calls = [engine.create_adapter("m", "qwen", LoraSpec(rank=2, seed=1))]
+            first = engine.forward_backward("m", data, "cross_entropy", {}, backward=True)
+            step = engine.optim_step("m", STEP)
+            second = engine.forward_backward("m", data, "cross_entropy", {}, backward=False)
+            after = (await second).metrics["loss:sum"]
+            assert (await step)["grad_norm"] > 0
+            assert after < (await first).metrics["loss:sum"]
+            await asyncio.gather(*calls)
+
+    asyncio.run(scenario())
+
+
+def test_death_ends_every_call_and_a_new_life_begins(models: list[ModelSource], make_data: MakeData) -> None:
+    async def scenario() -> None:
+        async with running(models) as engine:
+            told = asyncio.Event()
+            engine.on_death(told.set)
+            await engine.create_adapter("m", "qwen", LoraSpec(rank=2))
+            pending = [
+                asyncio.ensure_future(
+                    engine.forward_backward("m", make_data(60) * 64, "cross_entropy", {}, backward=True)
+                )
+                for _ in range(20)
+            ]
+            assert engine.pid is not None
+            os.kill(engine.pid, signal.SIGKILL)
+            results = await asyncio.gather(*pending, return_exceptions=True)
+            assert isinstance(results[-1], EngineDiedError)
+            assert all(not isinstance(r, BaseException) or isinstance(r, EngineDiedError) for r in results)
+            await asyncio.wait_for(told.wait(), 10)
+            with pytest.raises(EngineDiedError):
+                await engine.optim_step("m", STEP)
+            await engine.start()
+            await engine.create_adapter("m", "qwen", LoraSpec(rank=2))
+            assert (await engine.optim_step("m", STEP))["grad_norm"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        engine = ProcessEngine([ModelSource(name="bad", path=str(tmp_path))])
+        with pytest.raises(EngineError, match="'bad' could not be loaded"):
+            await engine.start()
+        assert engine.pid is None
+
+    asyncio.run(scenario())
+
+
+def test_the_process_ends_with_its_owner(models: list[ModelSource]) -> None:
+    """The owner's end of the pipe closes without a word, as when it is killed."""
+
+    async def scenario() -> None:
+        async with running(models) as engine:
+            child = engine._child
+            assert child is not None
+            child._writer.transport.abort()
+            await asyncio.to_thread(child.process.wait, 20)
+
+    asyncio.run(scenario())

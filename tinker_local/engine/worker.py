@@ -1,0 +1,156 @@
+"""The engine's process: `python -m tinker_local.engine.worker FD`, started by `tinker_local.engine.process` only.
+
+One thread reads frames, one (the main one) computes. Calls for one model wait in a queue of their own; each turn of the
+loop gives one slice of work to one model, then as much time again to sampling, so that neither starves the other. The
+process ends when its socket does, whatever it is doing: it never outlives its owner.
+"""
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Generator
+from typing import Any
+
+import attrs
+
+from tinker_local.engine import channel
+from tinker_local.engine.protocol import EngineError, UserFaultError
+
+__all__ = ["Worker", "main"]
+
+logger = logging.getLogger(__name__)
+
+Answer = Any
+
+
+@attrs.define(eq=False)
+class _Call:
+    """One call under way."""
+
+    number: int
+    method: str
+    arguments: dict[str, Any]
+    slices: Generator[None, None, Answer] | None = None
+
+
+class Pipe:
+    """The socket to the owner. Reading happens in a thread, which ends the process when the owner is gone."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._read, name="engine-pipe", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        stream = self._connection.makefile("rb")
+        while prefix := stream.read(channel.PREFIX.size):
+            header_length, body_length = channel.lengths(prefix)
+            header, body = stream.read(header_length), stream.read(body_length)
+            if len(header) + len(body) < header_length + body_length:
+                break
+            message = channel.decode(header, body)
+            self.inbox.put(message)
+            if message["method"] == "close":
+                return
+        os._exit(0)  # the owner is gone, and torch may be deep in work that nobody waits for
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one frame; the owner always reads."""
+        self._connection.sendall(b"".join(channel.encode(message)))
+
+
+class Worker:
+    """Carries out calls: in order for each model, in turn between models."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        from tinker_local.engine.core import EngineCore  # torch: only here, so that the reading thread runs at once
+
+        self._pipe = pipe
+        self._core = EngineCore()
+        self._queues: OrderedDict[str, deque[_Call]] = OrderedDict()
+        self._closing = False
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        while not self._closing:
+            self._receive(wait=not self._queues)
+            self._work()
+
+    def _receive(self, *, wait: bool) -> None:
+        """Take every message that has come; with `wait`, at least one."""
+        try:
+            while True:
+                self._accept(self._pipe.inbox.get(block=wait))
+                wait = False
+        except queue.Empty:
+            return
+
+    def _accept(self, message: dict[str, Any]) -> None:
+        call = _Call(message["id"], message["method"], message["arguments"])
+        if call.method == "close":
+            self._closing = True
+        else:
+            self._queues.setdefault(self._queue_of(call), deque()).append(call)
+
+    def _queue_of(self, call: _Call) -> str:
+        return str(call.arguments.get("model_id"))
+
+    def _work(self) -> float:
+        """One slice for the model whose turn it is; returns the seconds it took."""
+        if not self._queues:
+            return 0.0
+        began = time.perf_counter()
+        name, waiting = self._queues.popitem(last=False)
+        if self._advance(waiting[0]):
+            waiting.popleft()
+        if waiting:
+            self._queues[name] = waiting  # to the end: the other models come first
+        return time.perf_counter() - began
+
+    def _advance(self, call: _Call) -> bool:
+        """Whether the call is done; its answer is sent then."""
+        try:
+            if call.slices is None:
+                result = getattr(self._core, call.method)(**call.arguments)
+                if not isinstance(result, Generator):
+                    self._answer(call.number, result)
+                    return True
+                call.slices = result
+            next(call.slices)
+        except StopIteration as finished:
+            self._answer(call.number, finished.value)
+        except Exception as error:  # the boundary: whatever fails is told to the caller, and the engine lives on
+            self._refuse(call.number, call.method, error)
+        else:
+            return False
+        return True
+
+    def _answer(self, number: int, result: Any) -> None:
+        self._pipe.send({"id": number, "result": result})
+
+    def _refuse(self, number: int, method: str, error: Exception) -> None:
+        kind, text = ("user", str(error)) if isinstance(error, UserFaultError) else ("engine", str(error))
+        if kind == "engine" and not isinstance(error, EngineError):
+            logger.error("%s failed", method, exc_info=error)
+            text = f"{method} failed in the engine: {type(error).__name__}: {error}"
+        self._pipe.send({"id": number, "error": {"kind": kind, "message": text}})
+
+
+def main() -> None:
+    """Serve the owner at the other end of the socket whose descriptor is the only argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the owner decides when to stop
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s engine %(levelname)s %(message)s")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    Worker(pipe).run()
+
+
+if __name__ == "__main__":
+    main()
