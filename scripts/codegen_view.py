@@ -124,9 +124,9 @@ def _keep_one_content_type(operation: Json) -> None:
 def _drop_transport_parameters(operation: Json, view: Json) -> None:
     kept = []
     for parameter in operation.get("parameters", []):
-        found = (
-            view["components"]["parameters"][parameter["$ref"].rsplit("/", 1)[1]] if "$ref" in parameter else parameter
-        )
+        found = parameter
+        if "$ref" in parameter:
+            found = view["components"]["parameters"][parameter["$ref"].rsplit("/", 1)[1]]
         if not found.get("x-transport"):
             kept.append(parameter)
     operation.pop("parameters", None)
@@ -198,7 +198,7 @@ def _plain(schema: Any) -> Any:
 
 
 def _plain_node(node: Json) -> Json:
-    if node.get("x-ndarray"):
+    if node.get("x-ndarray") or _is_union_of_arrays(node):
         return {k: v for k, v in node.items() if k == "description"}
     if "$ref" in node:
         return _resolved(node)
@@ -206,6 +206,11 @@ def _plain_node(node: Json) -> Json:
     if "default" in plain and "const" not in plain:
         del plain["default"]
     return plain
+
+
+def _is_union_of_arrays(node: Json) -> bool:
+    """Tell whether two variants are lists: the generator tells them apart by `isinstance(..., list)`, which it cannot."""
+    return sum(variant.get("type") == "array" for variant in node.get("anyOf", [])) > 1
 
 
 def _resolved(node: Json) -> Json:

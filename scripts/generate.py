@@ -24,7 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from codegen_view import codegen_view
+
+from scripts.codegen_view import codegen_view
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "scripts" / "codegen"
@@ -117,8 +118,8 @@ def make_protobuf(source: Path, package: Path) -> None:
 def without_version_gate(code: str) -> str:
     """Remove the check that refuses a protobuf runtime older than the compiler.
 
-    The file holds a serialized descriptor that any runtime since 3.20 can build; pyproject.toml states which we support.
-    Pinning an older compiler was the alternative, but that one does not install beside a current runtime.
+    The file holds a serialized descriptor, which older runtimes build as well; pyproject.toml states the oldest that we
+    support. An older compiler was the alternative, but that one does not install beside a current runtime.
     """
     code, gates = re.subn(r"^_runtime_version\.ValidateProtobufRuntimeVersion\(.*?^\)\n", "", code, flags=re.M | re.S)
     code, imports = re.subn(r"^from google\.protobuf import runtime_version.*\n", "", code, flags=re.M)

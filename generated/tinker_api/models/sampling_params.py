@@ -17,7 +17,7 @@ class SamplingParams:
     max_tokens: int | None | Unset = UNSET
     """ New tokens at most. """
     seed: int | None | Unset = UNSET
-    stop: list[int] | list[str] | None | str | Unset = UNSET
+    stop: Any | Unset = UNSET
     """ Null: the model's own end of text. A text, texts, or token ids. An empty list: nothing stops but
     `max_tokens`. """
     temperature: float | Unset = UNSET
@@ -38,17 +38,7 @@ class SamplingParams:
         else:
             seed = self.seed
 
-        stop: list[int] | list[str] | None | str | Unset
-        if isinstance(self.stop, Unset):
-            stop = UNSET
-        elif isinstance(self.stop, list):
-            stop = self.stop
-
-        elif isinstance(self.stop, list):
-            stop = self.stop
-
-        else:
-            stop = self.stop
+        stop = self.stop
 
         temperature = self.temperature
 
@@ -96,30 +86,7 @@ class SamplingParams:
 
         seed = _parse_seed(d.pop("seed", UNSET))
 
-        def _parse_stop(data: object) -> list[int] | list[str] | None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, list):
-                    raise TypeError()
-                componentsschemas_stop_sequences_type_2 = cast(list[str], data)
-
-                return componentsschemas_stop_sequences_type_2
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            try:
-                if not isinstance(data, list):
-                    raise TypeError()
-                componentsschemas_stop_sequences_type_3 = cast(list[int], data)
-
-                return componentsschemas_stop_sequences_type_3
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(list[int] | list[str] | None | str | Unset, data)
-
-        stop = _parse_stop(d.pop("stop", UNSET))
+        stop = d.pop("stop", UNSET)
 
         temperature = d.pop("temperature", UNSET)
 
