@@ -28,7 +28,7 @@ async def stream(directory: Path) -> AsyncIterator[bytes]:
         NotADirectoryError: there is no such folder.
         OSError: a file could not be read, or became shorter while it was read.
     """
-    if not directory.is_dir():
+    if not await asyncio.to_thread(directory.is_dir):
         raise NotADirectoryError(f"no folder {directory.name!r} to archive")
     pieces = _compressed(directory)
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:

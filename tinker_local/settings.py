@@ -36,7 +36,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8787
     """0 takes a free one."""
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Keys that are let in; none on a loopback address lets everybody in."""
     threads: int | None = None
     """Torch threads of the engine; None leaves it to torch."""

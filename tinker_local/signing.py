@@ -1,4 +1,4 @@
-"""Links that carry their own permission: a path, the time it ends, and an HMAC over both. No state, no clock of its own.
+"""Links that carry their own permission: a path, the time it ends, and an HMAC over both. It has no state and no clock.
 
 HMAC-SHA256 (RFC 2104). Whoever holds the link may follow it until it expires, without a key; nobody can make one or
 change its path or its end without the secret.

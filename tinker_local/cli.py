@@ -1,0 +1,289 @@
+"""`tinker-hl serve`: options in, a running service out. It does not know what is served, only how to start and end it.
+
+Everything heavy is imported when the command runs, so that `--help` stays fast.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+import orjson
+
+from tinker_local.datadir import DataDirBusyError, held
+from tinker_local.settings import ModelSource, Settings, default_data_dir
+
+if TYPE_CHECKING:
+    from tinker_local.engine.protocol import Engine
+
+__all__ = ["DATA_DIR_BUSY", "TINY_MODEL", "model_sources", "serve"]
+
+TINY_MODEL = "tinker-hl/tiny"
+DATA_DIR_BUSY = 75
+"""Exit code when another service has the data folder (EX_TEMPFAIL of sysexits.h): an owner then chooses another."""
+
+
+@click.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="[NAME=]PATH_OR_NAME",
+    help="A base model to serve: a folder in Hugging Face layout, or a name on the hub. Clients ask for it by NAME; "
+    f"without one, by the folder's name or the hub name. Repeatable. Without any: {TINY_MODEL}.",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="ALIAS=NAME",
+    help="Another name for a served model, so that code written for a hosted one runs unchanged. Repeatable.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs a key.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_data_dir,
+    help="Checkpoints and records. One service has it at a time.  [default: ~/.tinker-hl/local]",
+)
+@click.option(
+    "--api-key",
+    "api_keys",
+    multiple=True,
+    help="A key that clients must send. Repeatable. On any but a loopback address TINKER_API_KEY stands in for it.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Torch threads; left to torch without it.")
+@click.option(
+    "--engine",
+    "engine_kind",
+    type=click.Choice(["torch", "null"]),
+    default="torch",
+    show_default=True,
+    help="`null` answers at once and computes nothing: for benchmarks of the protocol.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What goes to stderr.",
+)
+@click.option(
+    "--owned",
+    is_flag=True,
+    hidden=True,
+    help="For `tinker_local.embedded`: the key comes by stdin, the URL goes to stdout, the end of stdin ends it.",
+)
+def serve(
+    models: tuple[str, ...],
+    aliases: tuple[str, ...],
+    host: str,
+    port: int,
+    data_dir: Path,
+    api_keys: tuple[str, ...],
+    threads: int | None,
+    engine_kind: str,
+    log_level: str,
+    owned: bool,
+) -> None:
+    """Serve base models over the Tinker API: train LoRA adapters and sample, on this machine.
+
+    It ends on Ctrl-C or SIGTERM, after what is under way has had a few seconds to finish.
+    """
+    from tinker_local import logs
+
+    logs.configure(log_level)
+    keys = (_key_from_owner(),) if owned else _required_keys(host, api_keys)
+    settings = Settings(
+        data_dir=data_dir.expanduser().absolute(),
+        models=model_sources(models, aliases),
+        host=host,
+        port=port,
+        api_keys=keys,
+        threads=threads,
+    )
+    with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
+        asyncio.run(_run(settings, engine_kind, listener, owned=owned))
+
+
+def model_sources(models: Sequence[str], aliases: Sequence[str]) -> tuple[ModelSource, ...]:
+    """What `--model` and `--alias` say, checked: names are unique, and each alias belongs to a served model.
+
+    Raises:
+        click.UsageError: they do not fit together, or a folder has no model in it.
+    """
+    sources = {source.name: source for source in map(_source, models or [TINY_MODEL])}
+    if len(sources) < len(models):
+        raise click.UsageError("two --model options have the same name; tell them apart with NAME=PATH")
+    for alias, separator, name in (text.partition("=") for text in aliases):
+        if not separator or not alias or name not in sources:
+            raise click.UsageError(
+                f"--alias {alias}{separator}{name} is not ALIAS=NAME of a served model: {', '.join(sources)}"
+            )
+        if alias in sources or any(alias in source.aliases for source in sources.values()):
+            raise click.UsageError(f"--alias {alias}: a served model has this name already")
+        sources[name] = attrs.evolve(sources[name], aliases=(*sources[name].aliases, alias))
+    return tuple(sources.values())
+
+
+def _source(text: str) -> ModelSource:
+    name, separator, path = text.rpartition("=")
+    if separator and not (name and path):
+        raise click.UsageError(f"--model {text!r} is neither PATH_OR_NAME nor NAME=PATH_OR_NAME")
+    folder = Path(__file__).parent / "models" / "tiny" if path == TINY_MODEL else Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise click.UsageError(f"--model {path}: the folder has no config.json, so it is no Hugging Face model")
+        folder = folder.resolve()
+        return ModelSource(name=name or (TINY_MODEL if path == TINY_MODEL else folder.name), path=str(folder))
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise click.UsageError(f"--model {path}: there is no such folder")
+    return ModelSource(name=name or path, path=path)
+
+
+def _required_keys(host: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not key.strip() for key in given):
+        raise click.UsageError("--api-key is empty")
+    if given or _is_loopback(host):
+        return given
+    key = os.environ.get("TINKER_API_KEY", "").strip()
+    if not key:
+        raise click.UsageError(
+            f"{host} can be reached from other machines, so a key is needed: set TINKER_API_KEY or give --api-key. "
+            "Clients must send the same; newer official ones want it to start with tml-."
+        )
+    return (key,)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _key_from_owner() -> str:
+    """One line from stdin; the rest of it is read by nobody, its end is what counts."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 1)
+        if not piece:
+            raise click.ClickException("the owner went away before it sent a key")
+        line += piece
+    return line.decode().strip()
+
+
+class _DataDirBusy(click.ClickException):
+    exit_code = DATA_DIR_BUSY
+
+
+@contextlib.contextmanager
+def _owned_data_dir(directory: Path) -> Iterator[None]:
+    try:
+        with held(directory):
+            yield
+    except DataDirBusyError as err:
+        raise _DataDirBusy(str(err)) from err
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket: a port in use is told before any model is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as err:
+        if err.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"port {port} on {host} is in use; choose another with --port, or 0 for a free one"
+            ) from err
+        raise click.ClickException(f"cannot listen on {host} port {port}: {err.strerror or err}") from err
+    with listener:
+        yield listener
+
+
+async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *, owned: bool) -> None:
+    from tinker_local.app import create_app
+    from tinker_local.serving import Serving
+
+    settings = attrs.evolve(settings, port=listener.getsockname()[1])
+    url = _url(settings.host, settings.port)
+    announce = _to_owner(url) if owned else lambda: click.echo(_greeting(settings, url))
+    serving = Serving(create_app(settings, _engine(settings, engine_kind)), listener)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.stop)
+    if owned:
+        loop.add_reader(0, _watch_owner, serving.stop)
+    async with serving:
+        if await serving.ready():
+            announce()
+        elif not serving.stopping:
+            raise click.ClickException("the service could not start; the lines above say why")
+        await serving.ended()
+
+
+def _to_owner(url: str) -> Callable[[], None]:
+    """Keep stdout for the owner: what libraries print from now on joins the log on stderr, and fills no pipe."""
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+
+    def announce() -> None:
+        with open(stdout, "wb") as owner:
+            owner.write(orjson.dumps({"base_url": url}) + b"\n")
+
+    return announce
+
+
+def _watch_owner(stop: Callable[[], None]) -> None:
+    if not os.read(0, 4096):
+        asyncio.get_running_loop().remove_reader(0)
+        stop()
+
+
+def _engine(settings: Settings, kind: str) -> "Engine":
+    if kind == "null":
+        from tinker_local.engine.null import NullEngine
+
+        return NullEngine(settings.models)
+    from tinker_local.engine.process import ProcessEngine
+
+    return ProcessEngine(settings.models, threads=settings.threads)
+
+
+def _url(host: str, port: int) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    if address.is_unspecified:
+        return f"http://{socket.gethostname()}:{port}"
+    return f"http://[{host}]:{port}" if address.version == 6 else f"http://{host}:{port}"
+
+
+def _greeting(settings: Settings, url: str) -> str:
+    lines = [f"Serving at {url}"]
+    for model in settings.models:
+        also = f" (also {', '.join(model.aliases)})" if model.aliases else ""
+        lines.append(f"  {model.name}{also}")
+    key = "the key that you chose" if settings.api_keys else "tml-local"
+    lines += [
+        "Point a client at it:",
+        f"  export TINKER_BASE_URL={url}",
+        f"  export TINKER_API_KEY={key!r}" if settings.api_keys else f"  export TINKER_API_KEY={key}",
+        f"Data: {settings.data_dir}. Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    serve(prog_name="tinker-hl serve")
