@@ -16,7 +16,6 @@ __all__ = ["codegen_view", "reachable_schemas"]
 Json = dict[str, Any]
 METHODS = ("get", "put", "post", "delete", "patch")
 SCHEMAS = "#/components/schemas/"
-KEPT_BESIDE_REF = ("$ref",)
 # What the generator does not use, and would in part choke on.
 DROPPED_KEYWORDS = frozenset(
     {"contentEncoding", "discriminator", "examples", "not", "pattern", "minimum", "maximum", "exclusiveMaximum"}
@@ -34,6 +33,7 @@ def codegen_view(spec: Json) -> Json:
     for operation in _operations(view):
         _keep_success_alone(operation)
         _keep_one_content_type(operation)
+        _leave_payload_to_caller(operation)
         _drop_transport_parameters(operation, view)
     for parameter in view["components"].get("parameters", {}).values():
         parameter["schema"] = _resolved(parameter["schema"])
@@ -109,16 +109,17 @@ def _keep_success_alone(operation: Json) -> None:
 
 def _keep_one_content_type(operation: Json) -> None:
     """Two content types of one body make the generator write code that does not import; tensors go round it anyway."""
-    holders = [*operation["responses"].values(), operation.get("requestBody") or {}]
-    for holder in holders:
-        content = holder.get("content", {})
-        if "application/json" in content:
-            media = content["application/json"]
-            media.pop("example", None)
-            holder["content"] = {"application/json": media}
-            # Several payload types fit this one answer; who asked knows which. `{}` is Any.
-            if operation.get("x-future-payload") and "responses" in operation and holder is not holders[-1]:
-                media["schema"] = {}
+    for holder in [*operation["responses"].values(), operation.get("requestBody", {})]:
+        json_body = holder.get("content", {}).get("application/json")
+        if json_body:
+            holder["content"] = {"application/json": {"schema": json_body["schema"]}}
+
+
+def _leave_payload_to_caller(operation: Json) -> None:
+    """Many payloads fit the answer of a poll, and only who asked knows which one it is: `{}` is Any."""
+    if operation.get("x-future-payload"):
+        for response in operation["responses"].values():
+            response["content"]["application/json"]["schema"] = {}
 
 
 def _drop_transport_parameters(operation: Json, view: Json) -> None:
@@ -209,13 +210,14 @@ def _plain_node(node: Json) -> Json:
 
 
 def _is_union_of_arrays(node: Json) -> bool:
-    """Tell whether two variants are lists: the generator tells them apart by `isinstance(..., list)`, which it cannot."""
-    return sum(variant.get("type") == "array" for variant in node.get("anyOf", [])) > 1
+    """Tell whether two variants are lists, which generated code would tell apart by `isinstance(..., list)` alone."""
+    lists = [variant for variant in node.get("anyOf", []) if variant.get("type") == "array"]
+    return len(lists) > 1
 
 
 def _resolved(node: Json) -> Json:
     """Drop what stands beside a `$ref`, which the generator would take for a schema of its own."""
-    return {k: v for k, v in node.items() if "$ref" not in node or k in KEPT_BESIDE_REF}
+    return {"$ref": node["$ref"]} if "$ref" in node else dict(node)
 
 
 def _mapped(node: Any, change: Callable[[Json], Json], *, names: bool = False) -> Any:
