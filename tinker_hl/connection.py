@@ -1,0 +1,260 @@
+"""One way to one server: address, credential, transport, retry policy, and what the server can do.
+
+It is made without any request; the first call settles the rest (`ready`): the local service is started if one was asked
+for, the server's configuration is read, a key is traded for a token where the server wants that. It knows nothing of
+sessions, models or results.
+"""
+
+import asyncio
+import os
+import platform
+import random
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from tinker_api.api.auth import exchange_token
+from tinker_api.api.service import get_client_config, get_client_dynamic_config
+from tinker_api.client import AuthenticatedClient
+from tinker_api.models import ClientConfigRequest
+
+from tinker_hl import local_door, loop
+from tinker_hl.capabilities import Capabilities, DynamicCapabilities
+from tinker_hl.credentials import LOCAL, Credential, resolve_api_key, resolve_base_url
+from tinker_hl.errors import APIResponseValidationError, APIStatusError, SessionClosedError
+from tinker_hl.events import EventBus, log_event
+from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
+from tinker_hl.retry import AttemptLog, Clock, LoopClock, RetryBudget, RetryPolicy, SharedBudgets
+from tinker_hl.transport.base import Request, Response, Transport
+from tinker_hl.transport.network import NetworkTransport
+from tinker_hl.version import SDK_VERSION, __version__
+
+__all__ = ["Connection"]
+
+CONFIG_TIMEOUT = 10.0
+_budgets = SharedBudgets()
+_PLATFORM_HEADERS: Mapping[str, str] = {
+    "User-Agent": f"tinker-hl/{__version__}",
+    "X-Stainless-Package-Version": SDK_VERSION,
+    "X-Stainless-OS": platform.system() or "Unknown",
+    "X-Stainless-Arch": platform.machine() or "unknown",
+    "X-Stainless-Runtime": platform.python_implementation(),
+    "X-Stainless-Runtime-Version": platform.python_version(),
+    "X-Stainless-Async": "async:asyncio",
+}
+
+
+class Connection:
+    """See the module. Invariant: after `aclose` every call raises `SessionClosedError`.
+
+    Args:
+        base_url: An address, `"local"`, or None for `TINKER_BASE_URL` or else the hosted service.
+        api_key: None for `TINKER_API_KEY`.
+        headers: More headers for every request.
+        transport: How requests travel; None for sockets.
+        policy: How calls are retried.
+        clock: The time, for waits between attempts.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+        policy: RetryPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.base_url = resolve_base_url(base_url)
+        self.credential = Credential(resolve_api_key(api_key, self.base_url))
+        self.events = EventBus((log_event,))
+        self.policy = policy or RetryPolicy()
+        self.clock: Clock = clock or LoopClock()
+        self.capabilities = Capabilities()
+        self.dynamic = DynamicCapabilities()
+        self.ever_answered = False
+        self.speaks_protobuf: bool | None = None
+        """Whether the server took a protobuf body; None before the first one."""
+        self.closed = False
+        self.owns_transport = transport is None
+        self.transport: Transport = transport or NetworkTransport()
+        self._headers = {**_PLATFORM_HEADERS, **_access_headers(), **(headers or {})}
+        self._embedded = False
+        self._ready: asyncio.Task[None] | None = None
+        loop.reset_after_fork(self)
+        if self.owns_transport:
+            weakref.finalize(self, _close_later, self.transport).atexit = False
+
+    # What a door needs.
+
+    async def headers(self, *, raw_key: bool) -> Mapping[str, str]:
+        """Credentials, versions and the user's own headers."""
+        key = self.credential.raw if raw_key else await self.credential.value()
+        return {**self._headers, "X-API-Key": key}
+
+    async def send(self, request: Request) -> Response:
+        """One attempt."""
+        response = await self.transport.send(request)
+        self.ever_answered = True
+        return response
+
+    def url(self, path: str) -> str:
+        """The absolute URL of an API path."""
+        return self.base_url + path
+
+    def attempts(self, policy: RetryPolicy) -> AttemptLog:
+        """The retry state of a new call."""
+        return AttemptLog(policy, self.budget, self.clock, _random)
+
+    def forget_token(self) -> bool:
+        """Drop a token that the server did not take; False if keys are not traded here."""
+        self.credential.forget_token()
+        return self.credential.exchanges
+
+    def told_retry(self, call: str, detail: str, attempt: int, waited: float) -> None:
+        """Tell listeners of a retry."""
+        self.events.emit("retried", call, detail=detail, attempt=attempt, wait_s=round(waited, 3))
+
+    def told_notice(self, call: str, headers: Mapping[str, str]) -> None:
+        """Tell listeners what the server wants the user to read."""
+        note = headers.get("x-deprecation-note")
+        if note:
+            level = 40 if headers.get("x-deprecation-level") == "error" else 30
+            self.events.emit("notice", call, detail=note, level=level)
+
+    # What clients use.
+
+    @property
+    def budget(self) -> RetryBudget:
+        """The retry budget shared with every client of this server and key."""
+        return _budgets.of(self.server)
+
+    @property
+    def server(self) -> tuple[str, str]:
+        """Which server, opened by which key: what clients that share limits have in common."""
+        return self.base_url, self.credential.digest
+
+    @property
+    def wants_protobuf(self) -> bool:
+        """Whether to send protobuf: what is known, or what the server's age makes likely."""
+        return self.capabilities.has_config if self.speaks_protobuf is None else self.speaks_protobuf
+
+    def call(self, name: str, **options: Any) -> Call:
+        """The description of one call, with the headers that tell the server which public method makes it."""
+        headers = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name, **options.pop("headers", {})}
+        options.setdefault("policy", self.policy)
+        return Call(name=name, headers=headers, **options)
+
+    async def request(self, function: Callable[..., Awaitable[Any]], call: Call, **arguments: Any) -> Any:
+        """Make one call through a generated function, once the connection is ready.
+
+        Args:
+            function: An `asyncio_detailed` of the generated client.
+            call: From `call`.
+            arguments: The function's own.
+
+        Returns:
+            The generated `Response`: `.status_code`, `.content`, `.headers`, `.parsed`.
+        """
+        await self.ready()
+        return await call_generated(function, self.door(call), **arguments)
+
+    def door(self, call: Call) -> AuthenticatedClient:
+        """A generated client for one call."""
+        if self.closed:
+            raise SessionClosedError("the client is closed")
+        return door(self, call)
+
+    async def ready(self) -> Capabilities:
+        """Settle what the module's docstring lists, once; a failure is tried anew by the next call."""
+        if self.closed:
+            raise SessionClosedError("the client is closed")
+        if self._ready is None:
+            self._ready = loop.spawn(self._settle(), name="tinker-hl-connect")
+        task = self._ready
+        try:
+            await asyncio.shield(task)
+        except BaseException:
+            if task.done() and self._ready is task:
+                self._ready = None
+            raise
+        return self.capabilities
+
+    async def aclose(self) -> None:
+        """Close the transport, if it is this connection's own, and let go of the local service."""
+        self.closed = True
+        if self.owns_transport:
+            await self.transport.aclose()
+        if self._embedded:
+            self._embedded = False
+            await loop.in_worker(local_door.release)
+
+    def after_fork(self) -> None:
+        """A connection that was being settled in the parent is settled anew; a settled one stays so."""
+        if self._ready is not None and not self._ready.done():
+            self._ready = None
+
+    async def _settle(self) -> None:
+        if self.base_url == LOCAL:
+            service = await loop.in_worker(local_door.acquire)
+            self._embedded = True
+            self.base_url = service.base_url.rstrip("/")
+            self.credential = Credential(service.api_key)
+        self.capabilities = await self._read_config()
+        if self.capabilities.pjwt_auth_enabled and not self.credential.raw.startswith("eyJ"):
+            self.credential.trade_with(self._new_token)
+        if self.capabilities.has_config:
+            await self.refresh_dynamic()
+
+    async def _read_config(self) -> Capabilities:
+        call = Call(name="client.config", policy=self.policy, raw_key=True)
+        body = ClientConfigRequest(sdk_version=SDK_VERSION)
+        try:
+            answer = await call_generated(get_client_config.asyncio_detailed, door(self, call), body=body)
+        except APIStatusError as error:
+            if error.status_code not in (404, 405, 501):
+                raise
+            return Capabilities.without_config()
+        return Capabilities.of_config(_json_object(answer.content))
+
+    async def refresh_dynamic(self) -> None:
+        """Read the settings that may change; a server that has none, or fails, keeps the last ones."""
+        call = Call(name="client.dynamic_config", policy=self.policy, timeout=CONFIG_TIMEOUT)
+        body = ClientConfigRequest(sdk_version=SDK_VERSION)
+        try:
+            answer = await call_generated(get_client_dynamic_config.asyncio_detailed, door(self, call), body=body)
+        except APIStatusError as error:
+            if error.status_code not in (404, 405, 501):
+                raise
+            return
+        self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
+
+    async def _new_token(self) -> str:
+        call = Call(name="auth.token", policy=self.policy, raw_key=True)
+        answer = await call_generated(exchange_token.asyncio_detailed, door(self, call), body=EncodedBody(b"{}"))
+        token = _json_object(answer.content).get("jwt")
+        if not isinstance(token, str) or not token:
+            raise APIResponseValidationError(None, None, "the server traded the key for no token")
+        return token
+
+
+_random = random.Random()
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    value = orjson.loads(content) if content else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _access_headers() -> dict[str, str]:
+    """Headers for servers behind Cloudflare Access, from the environment."""
+    names = {"CF-Access-Client-Id": "CLOUDFLARE_ACCESS_CLIENT_ID"}
+    names["CF-Access-Client-Secret"] = "CLOUDFLARE_ACCESS_CLIENT_SECRET"
+    return {header: os.environ[variable] for header, variable in names.items() if os.environ.get(variable)}
+
+
+def _close_later(transport: Transport) -> None:
+    """The connection was dropped without being closed: close its sockets when the loop has a moment."""
+    loop.run(transport.aclose())

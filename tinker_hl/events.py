@@ -1,0 +1,99 @@
+"""What happens inside the client, told as it happens: a small bus of structured events.
+
+Logging is one listener of it; metrics, progress bars and traces are others, added with `EventBus.subscribe`. An event
+holds no secret: no headers, no bodies. The bus knows nothing of what it carries; a listener that raises is reported and
+never disturbs the call it was told about.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+__all__ = ["Event", "EventBus", "EventKind", "Listener", "log_event"]
+
+logger = logging.getLogger("tinker_hl")
+
+EventKind = Literal[
+    "queued",  # a call was made and its place in the order reserved
+    "sent",  # the server accepted it and named a request
+    "polled",  # the result was asked for and is not there yet
+    "queue_state",  # the server said why a request waits
+    "retried",  # an attempt failed and another will follow
+    "done",
+    "failed",
+    "session_started",
+    "session_ended",
+    "heartbeat_failed",
+    "notice",  # something that the server wants the user to read
+]
+
+_LEVELS: Mapping[str, int] = {
+    "retried": logging.WARNING,
+    "queue_state": logging.WARNING,
+    "heartbeat_failed": logging.WARNING,
+    "session_started": logging.INFO,
+    "session_ended": logging.INFO,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One thing that happened."""
+
+    kind: EventKind
+    call: str
+    """The public method or the background task, such as `TrainingClient.forward_backward`."""
+    request_id: str | None = None
+    detail: str = ""
+    fields: Mapping[str, Any] = attrs.field(factory=dict)
+    """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `level`, ..."""
+    at: float = attrs.field(factory=time.time)
+    """Seconds since the epoch."""
+
+
+Listener = Callable[[Event], None]
+
+
+class EventBus:
+    """Tells each event to each listener, in the thread where it happened. Listeners must be quick."""
+
+    def __init__(self, listeners: tuple[Listener, ...] = ()) -> None:
+        self._listeners = listeners
+        self._lock = threading.Lock()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Add a listener; the returned function removes it again."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return unsubscribe
+
+    def emit(
+        self, kind: EventKind, call: str, *, request_id: str | None = None, detail: str = "", **fields: Any
+    ) -> None:
+        """Tell an event; free when nobody listens."""
+        if not self._listeners:
+            return
+        event = Event(kind=kind, call=call, request_id=request_id, detail=detail, fields=fields)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("an event listener failed on %s", event.kind)
+
+
+def log_event(event: Event) -> None:
+    """The listener that every client has: writes the event to the logger `tinker_hl`."""
+    level = event.fields.get("level", _LEVELS.get(event.kind, logging.DEBUG))
+    if logger.isEnabledFor(level):
+        request = f" [{event.request_id}]" if event.request_id else ""
+        detail = f": {event.detail}" if event.detail else ""
+        logger.log(level, "%s %s%s%s", event.call, event.kind, request, detail)

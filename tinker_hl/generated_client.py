@@ -1,0 +1,282 @@
+"""The generated functions' way to the network: an object of httpx's shape over the client's own transport.
+
+A generated function calls `await door.request(method, url, json=..., params=..., headers=...)` and reads
+`.status_code`, `.headers`, `.content` and `.json()` of what it gets. The door adds credentials and headers, encodes the
+body (orjson, numpy arrays as they are, or bytes that are encoded already), retries by the one policy under one
+idempotency key, and raises the typed errors, so that generated code only ever sees a success.
+
+This is the one handwritten module that names httpx, whose types the generated client is annotated with.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import urlencode
+
+import attrs
+import httpx
+import orjson
+from tinker_api.client import AuthenticatedClient
+
+from tinker_hl.errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APITimeoutError,
+    RequestInfo,
+    ResponseInfo,
+    TinkerError,
+    status_error,
+)
+from tinker_hl.retry import DEFAULT_POLICY, AttemptLog, RetryPolicy, named_wait, status_is_retryable
+from tinker_hl.transport.base import Request, Response, TransportFault
+
+__all__ = ["Answer", "Call", "EncodedBody", "Server", "Timeout", "call_generated", "door"]
+
+Timeout = httpx.Timeout
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+MAX_BODY = 2000
+
+
+@attrs.frozen
+class EncodedBody:
+    """A body that is encoded already; generated functions pass it on untouched.
+
+    It stands where a generated function wants one of its models: all that they do with a body is `to_dict()`.
+    """
+
+    content: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+    content_type: str = JSON
+    content_encoding: str | None = None
+
+    def to_dict(self) -> "EncodedBody":
+        """What the generated function hands on as `json`."""
+        return self
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One logical call: what it is for, and how it may be made. One idempotency key serves all its attempts."""
+
+    name: str
+    """The public method, such as `TrainingClient.forward`, or the background task."""
+    timeout: float = 60.0
+    """Seconds for each attempt."""
+    policy: RetryPolicy = DEFAULT_POLICY
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    follow_redirects: bool = False
+    accept_redirect: bool = False
+    """Whether a redirect is the answer, to be read and not followed."""
+    raw_key: bool = False
+    """Whether to send the key itself where the server trades keys for tokens."""
+    idempotency_key: str = attrs.field(factory=lambda: f"tinker-hl-{uuid.uuid4()}")
+
+
+@attrs.frozen
+class Answer:
+    """A success, in the shape that generated functions read."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The content as text."""
+        return self.content.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The content, parsed; None where it is empty or no JSON by its content type."""
+        if not self.content or "json" not in self.headers.get("content-type", JSON):
+            return None
+        return orjson.loads(self.content)
+
+
+class Server(Protocol):
+    """What a door needs of the connection that it belongs to."""
+
+    async def headers(self, *, raw_key: bool) -> Mapping[str, str]:
+        """Credentials, versions and the user's own headers."""
+        ...
+
+    async def send(self, request: Request) -> Response:
+        """One attempt."""
+        ...
+
+    def url(self, path: str) -> str:
+        """The absolute URL of an API path."""
+        ...
+
+    def attempts(self, policy: RetryPolicy) -> AttemptLog:
+        """The retry state of a new call."""
+        ...
+
+    def forget_token(self) -> bool:
+        """Whether there was a short-lived token to get a new one for."""
+        ...
+
+    def told_retry(self, call: str, detail: str, attempt: int, waited: float) -> None:
+        """Let listeners know."""
+        ...
+
+    def told_notice(self, call: str, headers: Mapping[str, str]) -> None:
+        """Let listeners know of what the server's headers say to the user."""
+        ...
+
+    @property
+    def ever_answered(self) -> bool:
+        """Whether the server has answered anything yet."""
+        ...
+
+
+class Door:
+    """The httpx-shaped object of one call."""
+
+    def __init__(self, server: Server, call: Call) -> None:
+        self._server = server
+        self._call = call
+        self.answer: Answer | None = None
+        """The success, once there was one."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: Any = None,
+        content: bytes | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **unknown: Any,
+    ) -> Answer:
+        """Make the call, with retries, and return its success.
+
+        Raises:
+            APIStatusError: The server refused, or kept failing until the deadline.
+            APIConnectionError: It could not be reached until the deadline.
+        """
+        if unknown:
+            raise TypeError(f"a generated function passed arguments that no door knows: {sorted(unknown)}")
+        body, body_headers = _encode(json, content)
+        query = _query(params)
+        target = self._server.url(url) + (f"?{query}" if query else "")
+        own = {"Accept": JSON, **(headers or {}), **body_headers, **self._call.headers}
+        if method.upper() != "GET":
+            own.setdefault("Content-Type", JSON)
+            own["X-Idempotency-Key"] = self._call.idempotency_key
+        return await self._attempts(method.upper(), target, own, body)
+
+    async def _attempts(self, method: str, url: str, own: dict[str, str], body: bytes | None) -> Answer:
+        log = self._server.attempts(self._call.policy)
+        token_renewed = False
+        while True:
+            headers = {**await self._server.headers(raw_key=self._call.raw_key), **own}
+            headers["x-stainless-retry-count"] = str(log.retries)
+            request = Request(
+                method=method,
+                url=url,
+                headers=headers,
+                content=body,
+                timeout=self._call.timeout,
+                follow_redirects=self._call.follow_redirects,
+            )
+            error, named, unreachable = None, None, False
+            try:
+                response = await self._server.send(request)
+            except TransportFault as fault:
+                error = _connection_error(fault, request)
+                unreachable = fault.kind in ("refused", "unresolved") and not self._server.ever_answered
+            else:
+                self._server.told_notice(self._call.name, response.headers)
+                if self._succeeded(response):
+                    log.succeeded()
+                    self.answer = Answer(response.status, response.headers, response.content)
+                    return self.answer
+                if _token_expired(response) and not token_renewed and self._server.forget_token():
+                    token_renewed = True
+                    continue
+                error = _refusal(request, response)
+                if not _may_retry(response):
+                    raise error
+                named = named_wait(response.headers)
+            if not await log.wait(named=named, unreachable=unreachable):
+                raise error
+            self._server.told_retry(self._call.name, error.message, log.retries, log.waited)
+
+    def _succeeded(self, response: Response) -> bool:
+        return response.status < 300 or (self._call.accept_redirect and response.status < 400)
+
+
+def door(server: Server, call: Call) -> AuthenticatedClient:
+    """A generated client whose one call goes through `server`; cheap, one for each call."""
+    client = AuthenticatedClient(base_url="", token="")
+    return client.set_async_httpx_client(cast(httpx.AsyncClient, Door(server, call)))
+
+
+R = TypeVar("R")
+
+
+async def call_generated(request: Callable[..., Awaitable[R]], client: AuthenticatedClient, **arguments: Any) -> R:
+    """Call a generated function, and turn an answer that it cannot read into a typed error.
+
+    Args:
+        request: An `asyncio_detailed`.
+        client: From `door`.
+        arguments: The function's own.
+    """
+    try:
+        return await request(client=client, **arguments)
+    except TinkerError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        answer = cast(Door, client.get_async_httpx_client()).answer
+        if answer is None:
+            raise
+        raise APIResponseValidationError(
+            ResponseInfo(answer.status_code, answer.headers, answer.content),
+            answer.text[:MAX_BODY],
+            f"the server's answer is not what the API promises: {type(error).__name__}: {error}",
+        ) from error
+
+
+def _encode(json: Any, content: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+    """The bytes of a body and the headers that describe them."""
+    if isinstance(json, EncodedBody):
+        headers = {"Content-Type": json.content_type}
+        if json.content_encoding:
+            headers["Content-Encoding"] = json.content_encoding
+        return json.content, headers
+    if json is None:
+        return content, {}
+    return orjson.dumps(json, option=orjson.OPT_SERIALIZE_NUMPY), {"Content-Type": JSON}
+
+
+def _query(params: Mapping[str, Any] | None) -> str:
+    pairs = [(name, value) for name, value in (params or {}).items() if value is not None]
+    return urlencode([(name, str(value).lower() if isinstance(value, bool) else value) for name, value in pairs])
+
+
+def _may_retry(response: Response) -> bool:
+    if response.status == 400 and not response.content:
+        # The protocol's servers always say why; an empty 400 is a proxy's.
+        return True
+    return status_is_retryable(response.status, response.headers)
+
+
+def _token_expired(response: Response) -> bool:
+    return response.status == 401 and 'error="invalid_token"' in response.headers.get("www-authenticate", "")
+
+
+def _request_info(request: Request) -> RequestInfo:
+    return RequestInfo(request.method, request.url, request.headers)
+
+
+def _refusal(request: Request, response: Response) -> Any:
+    info = ResponseInfo(response.status, response.headers, response.content, _request_info(request))
+    return status_error(info)
+
+
+def _connection_error(fault: TransportFault, request: Request) -> APIConnectionError:
+    kind = APITimeoutError if fault.kind == "timeout" else APIConnectionError
+    return kind(_request_info(request), fault.message)

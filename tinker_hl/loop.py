@@ -1,0 +1,134 @@
+"""The one event loop thread of the process, and the worker threads beside it.
+
+All input and output of every client runs on one daemon thread; encoding and decoding that could hold it up run in a
+small pool of workers. A fork leaves the thread behind in the parent: the child starts a fresh one at its first call,
+and objects that hold state of the old loop ask to be told (`reset_after_fork`).
+
+It does not know what a client, a request or a server is.
+"""
+
+import asyncio
+import contextvars
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+__all__ = [
+    "ForkAware",
+    "event_loop",
+    "in_user_thread",
+    "in_worker",
+    "on_loop_thread",
+    "reset_after_fork",
+    "run",
+    "spawn",
+]
+
+THREAD_NAME = "tinker-hl-loop"
+WORKERS = 4
+USER_THREADS = 8
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class ForkAware(Protocol):
+    """Something that has state of the parent's loop to forget in a forked child."""
+
+    def after_fork(self) -> None:
+        """Forget what belongs to the parent; called in the child, before any other thread exists."""
+
+
+class _LoopThread:
+    """A daemon thread that runs one loop for ever. Invariant: `loop` is running once the constructor returns."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self.loop.call_soon(started.set)
+        self.thread = threading.Thread(target=self.loop.run_forever, name=THREAD_NAME, daemon=True)
+        self.thread.start()
+        started.wait()
+
+
+_lock = threading.Lock()
+_current: _LoopThread | None = None
+_pools: dict[str, ThreadPoolExecutor] = {}
+_fork_aware: "weakref.WeakSet[ForkAware]" = weakref.WeakSet()
+# The parent's loop and pool are kept, not freed: freeing them would close sockets and warn about things that still
+# live in the parent.
+_left_behind: list[object] = []
+# asyncio keeps only weak references to tasks.
+_tasks: set["asyncio.Task[Any]"] = set()
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The process's loop; its thread is started by the first call."""
+    global _current
+    current = _current
+    if current is None:
+        with _lock:
+            current = _current
+            if current is None:
+                current = _current = _LoopThread()
+    return current.loop
+
+
+def on_loop_thread() -> bool:
+    """Whether the caller runs on the loop's own thread, where blocking would wait for itself."""
+    current = _current
+    return current is not None and threading.current_thread() is current.thread
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+    """Run a coroutine on the loop, from any thread."""
+    return asyncio.run_coroutine_threadsafe(coroutine, event_loop())
+
+
+def spawn(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) -> "asyncio.Task[T]":
+    """Start a task that nobody needs to hold; only on the loop's thread."""
+    task = asyncio.get_running_loop().create_task(coroutine, name=name)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+async def in_worker(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that computes in a worker thread, with the caller's context variables."""
+    return await _in_pool("worker", WORKERS, functools.partial(function, *args, **kwargs))
+
+
+async def in_user_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for code of the user's, which may block: it has threads of its own."""
+    return await _in_pool("user", USER_THREADS, functools.partial(function, *args, **kwargs))
+
+
+async def _in_pool(name: str, size: int, work: Callable[[], T]) -> T:
+    pool = _pools.get(name)
+    if pool is None:
+        pool = _pools[name] = ThreadPoolExecutor(size, thread_name_prefix=f"tinker-hl-{name}")
+    context = contextvars.copy_context()
+    return await asyncio.wrap_future(pool.submit(context.run, work))
+
+
+def reset_after_fork(thing: ForkAware) -> None:
+    """Have `thing.after_fork()` called in every forked child for as long as it lives."""
+    _fork_aware.add(thing)
+
+
+def _after_fork_in_child() -> None:
+    global _current, _lock
+    _lock = threading.Lock()
+    _left_behind.extend((_current, dict(_pools), set(_tasks)))
+    _tasks.clear()
+    _pools.clear()
+    _current = None
+    for thing in list(_fork_aware):
+        thing.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

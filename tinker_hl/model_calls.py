@@ -1,0 +1,268 @@
+"""The calls of one model, in order: submits them under their sequence ids and waits for their results.
+
+A pass over many datums goes as several requests (chunks) with one id each. Where the server takes them side by side, all
+but the first are sent at once and the first one last, so that the server has the whole batch when it may begin. Datums
+are encoded in worker threads before the turn comes: protobuf where the server speaks it, JSON where not.
+
+It knows nothing of losses, optimizers or the user's objects beyond what the codecs and the chunking do.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from tinker_api.api.training import forward, forward_backward
+
+from tinker_hl import loop
+from tinker_hl.chunking import plan_chunks
+from tinker_hl.codec import json as json_codec
+from tinker_hl.codec import proto as proto_codec
+from tinker_hl.errors import APIError, APIStatusError, SubmissionFailedError
+from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
+from tinker_hl.metrics_reduction import combine
+from tinker_hl.poller import Payload, Promise
+from tinker_hl.retry import status_refuses
+from tinker_hl.session import Session
+from tinker_hl.turns import PartlyTakenError, Turn, Turns
+from tinker_hl.types import Datum, ForwardBackwardOutput
+
+__all__ = ["ModelCalls", "Pass"]
+
+PARALLEL_CHUNKS = 8
+INLINE_BYTES = 64 * 1024
+"""A result up to this size is decoded on the loop's thread: the hop to a worker would cost more."""
+NOT_UNDERSTOOD = frozenset({400, 415, 422})
+"""Statuses by which a server may say that it does not know a body's form."""
+
+
+@attrs.frozen(kw_only=True)
+class Pass:
+    """One pass over data, with or without gradients."""
+
+    call: str
+    """The public method."""
+    data: Sequence[Datum]
+    """At least one; not changed by anybody any more."""
+    loss_fn: str
+    loss_fn_config: Mapping[str, float | str] | None
+    backward: bool
+    chunks: Sequence[range] | None = None
+    """The datums of each request; None leaves it to the server's limits."""
+
+
+@attrs.frozen
+class _Encoded:
+    chunks: Sequence[range]
+    datums: Sequence[bytes]
+    protobuf: bool
+
+
+class ModelCalls:
+    """See the module. Invariant: the server gets the calls in the order in which their turns were reserved.
+
+    Args:
+        session: What the model belongs to.
+        model_id: The server's name of it.
+        next_id: The first free sequence id.
+    """
+
+    def __init__(self, session: Session, model_id: str, next_id: int = 1) -> None:
+        self.session = session
+        self.model_id = model_id
+        self.turns = Turns(certainly_not_taken, _broken_error, next_id)
+
+    def reserve(self, call: str) -> Turn:
+        """Take the next place in the order, in the calling thread."""
+        self.session.refuse_closed()
+        self.session.connection.events.emit("queued", call, detail=self.model_id)
+        return self.turns.reserve(call)
+
+    async def single(
+        self,
+        turn: Turn,
+        function: Callable[..., Awaitable[Any]],
+        request_type: str,
+        body: Callable[[int], EncodedBody],
+    ) -> Payload:
+        """Submit one request and wait for its result.
+
+        Args:
+            turn: Its place.
+            function: The generated function to submit with.
+            request_type: The wire's name of the kind of request.
+            body: Makes the body for a sequence id.
+        """
+
+        async def send(ids: range) -> Promise:
+            return await self._post(turn.name, function, request_type, body(ids.start), protobuf=False)
+
+        promise = await turn.submit(1, send)
+        return await self.session.result(promise)
+
+    async def run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:
+        """Submit a pass and wait for its result.
+
+        Args:
+            turn: Its place.
+            work: What to do.
+            keep: Whether the turn is needed for another submission.
+        """
+        await self.session.connection.ready()
+        encoded = await self._encode(work, self.session.connection.wants_protobuf)
+
+        async def send(ids: range) -> list[Promise]:
+            return await self._send_pass(work, encoded, ids)
+
+        promises = await turn.submit(len(encoded.chunks), send, keep=keep)
+        outputs = await asyncio.gather(*(self._output(promise) for promise in promises))
+        return outputs[0] if len(outputs) == 1 else combine(outputs)
+
+    async def _output(self, promise: Promise) -> ForwardBackwardOutput:
+        payload = await self.session.result(promise)
+        codec = proto_codec if payload.is_protobuf else json_codec
+        if len(payload.content) <= INLINE_BYTES:
+            return codec.decode_forward_backward_output(payload.content)
+        return await loop.in_worker(codec.decode_forward_backward_output, payload.content)
+
+    async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
+        limits = self.session.connection.capabilities
+
+        def encode() -> _Encoded:
+            chunks = work.chunks or plan_chunks(
+                work.data, max_items=limits.fwdbwd_max_chunk_len, max_bytes=limits.fwdbwd_max_chunk_bytes_count
+            )
+            codec = proto_codec if protobuf else json_codec
+            return _Encoded(chunks, [codec.encode_datum(datum) for datum in work.data], protobuf)
+
+        return await loop.in_worker(encode)
+
+    async def _send_pass(self, work: Pass, encoded: _Encoded, ids: range) -> list[Promise]:
+        connection = self.session.connection
+        unproven = encoded.protobuf and connection.speaks_protobuf is None
+        try:
+            promises = await self._send_chunks(work, encoded, ids)
+        except APIStatusError as error:
+            if not unproven or error.status_code not in NOT_UNDERSTOOD:
+                raise
+            plain = await self._encode(work, protobuf=False)
+            try:
+                promises = await self._send_chunks(work, plain, ids)
+            except APIStatusError:
+                # Refused in both forms: it was not the form.
+                raise error from None
+            connection.speaks_protobuf = False
+            return promises
+        if unproven:
+            connection.speaks_protobuf = True
+        return promises
+
+    async def _send_chunks(self, work: Pass, encoded: _Encoded, ids: range) -> list[Promise]:
+        """Post every chunk; the promises in chunk order."""
+
+        def post(index: int) -> Awaitable[Promise]:
+            return self._post_chunk(work, encoded, encoded.chunks[index], ids[index])
+
+        count = len(encoded.chunks)
+        if count == 1:
+            return [await post(0)]
+        if not self.session.connection.capabilities.parallel_fwdbwd_chunks:
+            return await _in_order(post, range(count), [])
+        slots = asyncio.Semaphore(PARALLEL_CHUNKS)
+
+        async def bounded(index: int) -> Promise:
+            async with slots:
+                return await post(index)
+
+        others = await asyncio.gather(*(bounded(index) for index in range(1, count)), return_exceptions=True)
+        promises = [other for other in others if isinstance(other, Promise)]
+        failures = [other for other in others if isinstance(other, BaseException)]
+        if failures:
+            _raise_together(failures, promises)
+        return [*(await _in_order(post, range(1), promises)), *promises]
+
+    async def _post_chunk(self, work: Pass, encoded: _Encoded, chunk: range, seq_id: int) -> Promise:
+        datums = [encoded.datums[index] for index in chunk]
+        compress = encoded.protobuf and self.session.connection.capabilities.proto_compress_fwdbwd
+        build = _build_compressed if compress else _build
+        size = sum(map(len, datums))
+        arguments = (self.model_id, seq_id, datums, work, encoded.protobuf)
+        body = build(*arguments) if size <= INLINE_BYTES else await loop.in_worker(build, *arguments)
+        plain_forward = not (work.backward or encoded.protobuf)
+        function = forward.asyncio_detailed if plain_forward else forward_backward.asyncio_detailed
+        request_type = "ForwardBackward" if work.backward else "Forward"
+        return await self._post(work.call, function, request_type, body, protobuf=encoded.protobuf)
+
+    async def _post(
+        self,
+        call: str,
+        function: Callable[..., Awaitable[Any]],
+        request_type: str,
+        body: EncodedBody,
+        *,
+        protobuf: bool,
+    ) -> Promise:
+        connection = self.session.connection
+        started = connection.clock.now()
+        answer = await self.session.request(function, call, body=body)
+        promise = Promise(
+            request_id=answer.parsed.request_id,
+            request_type=request_type,
+            call=call,
+            protobuf=protobuf,
+            submitted_in=connection.clock.now() - started,
+        )
+        connection.events.emit("sent", call, request_id=promise.request_id)
+        return promise
+
+
+def certainly_not_taken(error: BaseException) -> bool:
+    """Whether a failed submission was certainly not taken: it was refused outright, or never left this process."""
+    if isinstance(error, APIStatusError):
+        return status_refuses(error.status_code)
+    return not isinstance(error, (APIError, asyncio.CancelledError))
+
+
+def _broken_error(call: str, failed: str, error: BaseException) -> SubmissionFailedError:
+    return SubmissionFailedError(
+        f"{call} was not submitted: an earlier call of this client, {failed}, failed in a way that leaves open what the "
+        f"server took of it ({type(error).__name__}: {error})",
+        error,
+    )
+
+
+async def _in_order(
+    post: Callable[[int], Awaitable[Promise]], indices: range, taken_before: Sequence[Promise]
+) -> list[Promise]:
+    promises: list[Promise] = []
+    for index in indices:
+        try:
+            promises.append(await post(index))
+        except Exception as error:
+            _raise_together([error], [*taken_before, *promises])
+    return promises
+
+
+def _raise_together(failures: Sequence[BaseException], taken: Sequence[Promise]) -> None:
+    """Raise the first failure, marked if some of the call was taken or may have been."""
+    uncertain = [failure for failure in failures if not certainly_not_taken(failure)]
+    first = next(itertools.chain(uncertain, failures))
+    if taken or uncertain:
+        raise PartlyTakenError from first
+    raise first
+
+
+def _build(model_id: str, seq_id: int, datums: Sequence[bytes], work: Pass, protobuf: bool) -> EncodedBody:
+    codec = proto_codec if protobuf else json_codec
+    content = codec.forward_backward_body(
+        model_id, seq_id, datums, work.loss_fn, work.loss_fn_config, forward_only=not work.backward
+    )
+    return EncodedBody(content, PROTOBUF if protobuf else JSON)
+
+
+def _build_compressed(model_id: str, seq_id: int, datums: Sequence[bytes], work: Pass, protobuf: bool) -> EncodedBody:
+    import zstandard
+
+    plain = _build(model_id, seq_id, datums, work, protobuf)
+    return EncodedBody(zstandard.ZstdCompressor(level=1).compress(plain.content), plain.content_type, "zstd")

@@ -1,0 +1,409 @@
+"""Results: asks the server for each promised one until it is there, and for no longer.
+
+A poll is a long one: the server holds it until the result is there or some seconds have passed, so a finished job costs
+one round trip. Servers that announce finished samples in batches (`retrieve_futures`) are asked in batches; then any
+number of pending samples holds one connection.
+
+What ends a wait: the result; the server's word that the request failed; a status that no repetition can change; or an
+outage, that is, failures without a good answer between them for longer than the policy's deadline.
+
+The poller does not know what a result means: it hands over bytes and their content type.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import orjson
+from tinker_api.api.futures import retrieve_future, retrieve_futures
+
+from tinker_hl import loop
+from tinker_hl.connection import Connection
+from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError
+from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
+from tinker_hl.retry import NEVER, AttemptLog, named_wait
+
+__all__ = ["Payload", "Poller", "Promise"]
+
+POLL_TIMEOUT = 45.0
+"""Seconds; servers answer long polls within 30 to 40."""
+MAX_POLLS = 768
+"""Polls at once; further ones wait their turn. Below the transport's connections, so that submissions get through."""
+HELD = 1.0
+"""A poll that took this many seconds was held by the server and is repeated at once; a quicker one, after a while."""
+FLOOR, CEILING = 0.05, 1.0
+"""Seconds between polls that the server does not hold: the first wait, doubling up to the last."""
+BAD_REQUESTS = 3
+BILLING_PAUSE = 5.0
+ACK_TIMEOUT = 5.0
+REMEMBERED = 100_000
+
+
+@attrs.frozen(kw_only=True)
+class Promise:
+    """A request that the server has accepted."""
+
+    request_id: str
+    request_type: str
+    """The wire's name of the kind of request, such as `ForwardBackward`."""
+    call: str
+    """The public method, for events."""
+    protobuf: bool = False
+    """Whether a protobuf result is wanted."""
+    submitted_in: float = 0.0
+    """Seconds that the submission took."""
+
+
+@attrs.frozen
+class Payload:
+    """A result as it came."""
+
+    content: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+    is_protobuf: bool
+
+
+class Poller:
+    """All waits for results of one session.
+
+    Args:
+        connection: Where to ask.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._slots = asyncio.Semaphore(MAX_POLLS)
+        self._bytes = _ByteBudget()
+        self._streams: dict[tuple[str, int], _SampleStream] = {}
+
+    async def result(self, promise: Promise, stream: tuple[str, int] | None = None) -> Payload:
+        """Wait for a result.
+
+        Args:
+            promise: The accepted request.
+            stream: The sampling session and clone number that a sample belongs to; None for other requests.
+
+        Raises:
+            RequestFailedError: The server worked on the request and failed.
+            ResultExpiredError: The server no longer has the result.
+            APIStatusError, APIConnectionError: It does not give it out, or was out of reach for too long.
+        """
+        announced = 0
+        if stream is not None and self._connection.capabilities.sample_use_retrieve_futures:
+            announced = await self._stream(stream).completed(promise.request_id)
+        payload = await _Wait(self._connection, self._slots, self._bytes, promise).run(announced)
+        if stream in self._streams:
+            self._streams[stream].fetched(promise.request_id)
+        return payload
+
+    def close(self) -> None:
+        """Stop asking for announcements."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+
+    def _stream(self, key: tuple[str, int]) -> "_SampleStream":
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = _SampleStream(self._connection, *key)
+        return stream
+
+
+class _Wait:
+    """One wait for one result."""
+
+    def __init__(
+        self, connection: Connection, slots: asyncio.Semaphore, byte_budget: "_ByteBudget", promise: Promise
+    ) -> None:
+        self._connection = connection
+        self._slots = slots
+        self._byte_budget = byte_budget
+        self._promise = promise
+        self._log: AttemptLog = connection.attempts(connection.policy)
+        self._iteration = 0
+        self._bad_requests = 0
+        self._unheld = 0
+        self._unpaid_since: float | None = None
+
+    async def run(self, announced: int) -> Payload:
+        """Poll until it is over.
+
+        Args:
+            announced: Size of the result in bytes, if the server told it already; 0 if not.
+        """
+        reserved = 0
+        try:
+            if announced:
+                reserved = await self._byte_budget.take(announced, self._limit)
+            while True:
+                started = self._connection.clock.now()
+                answer = await self._poll(metadata_only=not reserved)
+                if isinstance(answer, Payload):
+                    self._connection.events.emit("done", self._promise.call, request_id=self._promise.request_id)
+                    return answer
+                size = answer.get("response_payload_size")
+                if isinstance(size, int) and not reserved:
+                    reserved = await self._byte_budget.take(max(size, 1), self._limit)
+                elif answer:
+                    self._tell_pending(answer)
+                    await self._pace(self._connection.clock.now() - started)
+        finally:
+            self._byte_budget.give_back(reserved)
+
+    @property
+    def _limit(self) -> int:
+        return self._connection.capabilities.inflight_response_bytes_semaphore_size
+
+    async def _poll(self, *, metadata_only: bool) -> Payload | Mapping[str, Any]:
+        """One poll: the result, or what the server said instead ({} after a failure that was waited out)."""
+        try:
+            async with self._slots:
+                answer = await self._connection.request(
+                    retrieve_future.asyncio_detailed, self._call(), body=self._body(metadata_only)
+                )
+        except APIStatusError as error:
+            return await self._after_status(error)
+        except APIConnectionError as error:
+            await self._wait_out(error)
+            return {}
+        finally:
+            self._iteration += 1
+        self._log.succeeded()
+        self._bad_requests = 0
+        return self._read(answer.headers.get("content-type", ""), answer.content)
+
+    def _call(self) -> Call:
+        headers = {
+            "X-Tinker-Request-Iteration": str(self._iteration),
+            "X-Tinker-Request-Type": self._promise.request_type,
+            "X-Stainless-Raw-Response": "raw",
+        }
+        if self._iteration == 0:
+            headers["X-Tinker-Create-Promise-Roundtrip-Time"] = f"{self._promise.submitted_in:.6f}"
+        if self._promise.protobuf:
+            headers["Accept"] = PROTOBUF
+        return Call(name=self._promise.call, timeout=POLL_TIMEOUT, policy=NEVER, headers=headers)
+
+    def _body(self, metadata_only: bool) -> EncodedBody:
+        body = {"request_id": self._promise.request_id, "allow_metadata_only": metadata_only}
+        return EncodedBody(orjson.dumps(body))
+
+    def _read(self, content_type: str, content: bytes) -> Payload | Mapping[str, Any]:
+        if PROTOBUF in content_type:
+            return Payload(content, is_protobuf=True)
+        # Small answers are looked into; a large one can only be a result.
+        head = _object(content) if len(content) < 65536 or b'"error"' in content[:64] else {}
+        if head.get("type") == "try_again" or head.get("status") == "complete_metadata":
+            return head
+        if "error" in head:
+            raise self._failed(head)
+        return Payload(content, is_protobuf=False)
+
+    def _failed(self, body: Mapping[str, Any]) -> RequestFailedError:
+        category = body.get("category")
+        message = str(body["error"])
+        self._connection.events.emit("failed", self._promise.call, request_id=self._promise.request_id, detail=message)
+        return RequestFailedError(message, self._promise.request_id, category if isinstance(category, str) else "")
+
+    async def _after_status(self, error: APIStatusError) -> Mapping[str, Any]:
+        """Go on after a status that says nothing final: what the server said; else raise."""
+        status = error.status_code
+        if status == 408:
+            self._log.succeeded()
+            return {**(error.body if isinstance(error.body, dict) else {}), "type": "try_again"}
+        if status == 402 and self._may_pause():
+            await self._connection.clock.sleep(BILLING_PAUSE)
+            return {}
+        if status == 400 and self._bad_requests < BAD_REQUESTS:
+            # A proxy's noise, at times; a server that means it says so again.
+            self._bad_requests += 1
+        elif status != 429 and status < 500:
+            error.request_id = self._promise.request_id
+            raise error
+        await self._wait_out(error)
+        return {}
+
+    def _may_pause(self) -> bool:
+        now = self._connection.clock.now()
+        if self._unpaid_since is None:
+            self._unpaid_since = now
+        return now - self._unpaid_since < self._connection.capabilities.billing_exception_max_pause_duration_sec
+
+    async def _wait_out(self, error: APIStatusError | APIConnectionError) -> None:
+        named = named_wait(error.response.headers) if isinstance(error, APIStatusError) else None
+        if not await self._log.wait(named=named):
+            error.request_id = self._promise.request_id
+            raise error
+        self._connection.told_retry(self._promise.call, error.message, self._log.retries, self._log.waited)
+
+    def _tell_pending(self, answer: Mapping[str, Any]) -> None:
+        state, reason = answer.get("queue_state"), answer.get("queue_state_reason")
+        paused = isinstance(state, str) and state != "active"
+        self._connection.events.emit(
+            "queue_state" if paused else "polled",
+            self._promise.call,
+            request_id=self._promise.request_id,
+            detail=f"{state}: {reason}" if reason else str(state or ""),
+        )
+
+    async def _pace(self, took: float) -> None:
+        """Keep a server that does not hold polls from being asked without pause."""
+        if took >= HELD:
+            self._unheld = 0
+            return
+        await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(self._unheld, 10)))
+        self._unheld += 1
+
+
+class _SampleStream:
+    """Announcements of finished samples of one sampling client, asked for while anybody waits.
+
+    Invariant: each announced request wakes its waiter once, also when it is announced before it is waited for.
+    """
+
+    def __init__(self, connection: Connection, sampling_session_id: str, clone: int) -> None:
+        self._connection = connection
+        self._target = {
+            "type": "sampling_session",
+            "sampling_session_id": sampling_session_id,
+            "cloned_sampler_id": clone,
+        }
+        self._cursor = 0
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._early: dict[str, int] = {}
+        self._fetched: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def completed(self, request_id: str) -> int:
+        """Wait until a request is finished; the size of its result in bytes, or 0 if it was not told."""
+        if request_id in self._early:
+            return self._early.pop(request_id)
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = waiter
+        if self._task is None or self._task.done():
+            self._task = loop.spawn(self._run(), name="tinker-hl-announcements")
+        try:
+            return await waiter
+        finally:
+            self._waiting.pop(request_id, None)
+
+    def fetched(self, request_id: str) -> None:
+        """The result was read: the server may drop it."""
+        self._fetched.add(request_id)
+
+    def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        log = self._connection.attempts(self._connection.policy)
+        unheld = 0
+        while self._waiting:
+            started = time.monotonic()
+            try:
+                news = await self._ask(timeout=POLL_TIMEOUT)
+            except (APIStatusError, APIConnectionError) as error:
+                if not await self._goes_on(error, log):
+                    self._fail(error)
+                    return
+                continue
+            log.succeeded()
+            if self._tell(news) or time.monotonic() - started >= HELD:
+                unheld = 0
+            else:
+                await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(unheld, 10)))
+                unheld += 1
+        if self._fetched:
+            await self._acknowledge()
+
+    async def _ask(self, timeout: float, hold: float | None = None) -> Mapping[str, Any]:
+        acknowledged = sorted(self._fetched)
+        body = {"target": self._target, "prev_cursor": self._cursor, "retrieved_request_ids": acknowledged}
+        if hold is not None:
+            body["timeout"] = hold
+        call = Call(name="retrieve_futures", timeout=timeout, policy=NEVER)
+        answer = await self._connection.request(
+            retrieve_futures.asyncio_detailed, call, body=EncodedBody(orjson.dumps(body))
+        )
+        self._fetched.difference_update(acknowledged)
+        return _object(answer.content)
+
+    def _tell(self, news: Mapping[str, Any]) -> bool:
+        """Wake whoever waits for what is finished; whether there was any news."""
+        cursor = news.get("cursor")
+        if isinstance(cursor, int):
+            self._cursor = max(self._cursor, cursor)
+        completions = [item for item in news.get("completions") or () if isinstance(item, dict)]
+        for item in completions:
+            self._wake(str(item.get("request_id")), item.get("response_payload_uncompressed_size"))
+        return bool(completions)
+
+    def _wake(self, request_id: str, size: object) -> None:
+        announced = size if isinstance(size, int) else 0
+        waiter = self._waiting.get(request_id)
+        if waiter is None:
+            self._early[request_id] = announced
+            if len(self._early) > REMEMBERED:
+                self._early.pop(next(iter(self._early)))
+        elif not waiter.done():
+            waiter.set_result(announced)
+
+    async def _goes_on(self, error: APIStatusError | APIConnectionError, log: AttemptLog) -> bool:
+        if isinstance(error, APIStatusError):
+            if error.status_code == 408:
+                return True
+            if error.status_code != 429 and error.status_code < 500:
+                return False
+        if not await log.wait():
+            return False
+        self._connection.told_retry("retrieve_futures", error.message, log.retries, log.waited)
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        """Announcements cannot be had: let everybody ask for their own result, which tells them what is wrong."""
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_result(0)
+
+    async def _acknowledge(self) -> None:
+        try:
+            await self._ask(timeout=ACK_TIMEOUT, hold=0.0)
+        except (APIStatusError, APIConnectionError) as error:
+            # Only a courtesy: the server drops what nobody fetches by itself.
+            self._connection.events.emit("polled", "retrieve_futures", detail=f"not acknowledged: {error.message}")
+
+
+class _ByteBudget:
+    """Bytes of large results that are being read at once. A result larger than the whole budget goes alone."""
+
+    def __init__(self) -> None:
+        self._used = 0
+        self._freed = asyncio.Condition()
+
+    async def take(self, size: int, limit: int) -> int:
+        """Wait until there is room; the size that was taken."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._used == 0 or self._used + size <= limit)
+            self._used += size
+        return size
+
+    def give_back(self, size: int) -> None:
+        """There is room again."""
+        if size:
+            self._used -= size
+            loop.spawn(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._freed:
+            self._freed.notify_all()
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except ValueError:
+        # Bare NaN, which some servers write in numbers: then it is a result, and the codec reads it.
+        return {}
+    return value if isinstance(value, dict) else {}
