@@ -1,0 +1,189 @@
+"""JSON objects to public types, by cattrs.
+
+Lenient where a newer or another server may differ: unknown fields are dropped, null stands for the default, a string
+outside a `Literal` is kept, an unknown union tag gives `Unrecognized`. Strict where a mistake would travel on: a number
+is not taken for text, nor null for a required field. Knows nothing of HTTP.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from tinker_hl.types.datum import Datum
+from tinker_hl.types.dmel_chunk import DmelChunk
+from tinker_hl.types.image_chunk import ImageAssetPointerChunk, ImageChunk
+from tinker_hl.types.model_input import EncodedTextChunk, ModelInput, ModelInputChunk
+from tinker_hl.types.open_record import OpenRecord, Unrecognized
+from tinker_hl.types.record import Record
+from tinker_hl.types.sample_response import SampledSequence, SampleResponse
+from tinker_hl.types.tensor_data import TensorData
+
+__all__ = ["StructureError", "structure"]
+
+T = TypeVar("T")
+Structurer = Callable[[Any, Any], Any]
+
+
+class StructureError(ValueError):
+    """The JSON does not fit the type; the message has the type, and the place and fault of each field."""
+
+
+def structure(value: Any, kind: type[T]) -> T:
+    """One public object from parsed JSON.
+
+    Args:
+        value: what a JSON parser gave.
+        kind: the public type.
+
+    Raises:
+        StructureError: a required field is missing, or a value is of the wrong kind.
+    """
+    try:
+        return _converter().structure(value, kind)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+        faults = "; ".join(cattrs.transform_error(error, path=kind.__name__))
+        raise StructureError(f"not a {kind.__name__}: {faults}") from error
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(prefer_attrib_converters=True)
+    for kind, check in ((str, _text), (int, _whole), (float, _number), (bool, _truth), (datetime, _moment)):
+        converter.register_structure_hook(kind, check)
+    converter.register_structure_hook_factory(_is_literal, lambda _: _as_it_is)
+    converter.register_structure_hook_factory(
+        lambda kind: isinstance(kind, type) and issubclass(kind, Record) and attrs.has(kind),
+        lambda kind: _record_structurer(kind, converter),
+    )
+    converter.register_structure_hook_factory(_is_union_of_records, lambda union: _union_structurer(union, converter))
+    for special in (TensorData, SampledSequence, SampleResponse, EncodedTextChunk):
+        converter.register_structure_hook(special, _from_keywords)
+    converter.register_structure_hook(ModelInput, lambda value, _: _model_input(value, converter))
+    converter.register_structure_hook(Datum, lambda value, _: _datum(value, converter))
+    return converter
+
+
+def _record_structurer(kind: type[Any], converter: cattrs.Converter) -> Structurer:
+    if issubclass(kind, OpenRecord):
+        return lambda value, _: kind(**_mapping(value))
+    build = make_dict_structure_fn(kind, converter)
+    return lambda value, _: build({key: item for key, item in _mapping(value).items() if item is not None}, kind)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an object is needed, got {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _is_literal(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _as_it_is(value: Any, _: Any) -> Any:
+    if not isinstance(value, (str, int)):
+        raise TypeError(f"text is needed, got {_kind(value)}")
+    return value
+
+
+def _is_union_of_records(kind: Any) -> bool:
+    if get_origin(kind) not in (Union, types.UnionType):
+        return False
+    members = [member for member in get_args(kind) if member is not type(None)]
+    return len(members) > 1 and all(isinstance(member, type) and issubclass(member, Record) for member in members)
+
+
+def _union_structurer(union: Any, converter: cattrs.Converter) -> Structurer:
+    """Choose by the tag that every member has a default for; the member without one takes what nobody else does."""
+    members: list[Any] = [member for member in get_args(union) if member is not type(None)]
+    tag = next(name for name in ("type", "state", "event") if all(name in attrs.fields_dict(m) for m in members[:1]))
+    defaults = {member: attrs.fields_dict(member).get(tag) for member in members}
+    by_tag = {
+        field.default: member for member, field in defaults.items() if field and field.default is not attrs.NOTHING
+    }
+    otherwise = next((member for member in members if issubclass(member, OpenRecord)), Unrecognized)
+    untagged = next((member for member in members if tag not in attrs.fields_dict(member)), None)
+
+    def choose(value: Any, _: Any) -> Any:
+        if value is None and type(None) in get_args(union):
+            return None
+        if isinstance(value, Record):
+            return value
+        name = _mapping(value).get(tag)
+        member = untagged if name is None else by_tag.get(name)
+        if member is not None:
+            return converter.structure(value, member)
+        others = {key: item for key, item in value.items() if key not in (tag, "type")}
+        return otherwise(type=str(name), **others)
+
+    return choose
+
+
+def _from_keywords(value: Any, kind: type[Any]) -> Any:
+    """For classes with a constructor of their own: hand over the arguments that it takes."""
+    taken = inspect.signature(kind.__init__).parameters
+    return kind(**{key: item for key, item in _mapping(value).items() if key in taken})
+
+
+def _model_input(value: Any, converter: cattrs.Converter) -> ModelInput:
+    return ModelInput(chunks=[_chunk(chunk, converter) for chunk in _mapping(value)["chunks"]])
+
+
+_KIND_BY_KEY = (("tokens", EncodedTextChunk), ("dmel", DmelChunk), ("location", ImageAssetPointerChunk))
+
+
+def _chunk(value: Any, converter: cattrs.Converter) -> ModelInputChunk:
+    """A chunk by its keys: servers and clients of the 0.7 generation leave the tag out."""
+    keys = _mapping(value)
+    kind: type[Any] = next((kind for key, kind in _KIND_BY_KEY if key in keys), ImageChunk)
+    chunk: ModelInputChunk = converter.structure(value, kind)
+    return chunk
+
+
+def _datum(value: Any, converter: cattrs.Converter) -> Datum:
+    inputs = _mapping(_mapping(value).get("loss_fn_inputs") or {})
+    return Datum(
+        converter.structure(value["model_input"], ModelInput),
+        {key: item if isinstance(item, TensorData) else TensorData(**item) for key, item in inputs.items()},
+    )
+
+
+def _text(value: Any, _: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text is needed, got {_kind(value)}")
+    return value
+
+
+def _whole(value: Any, _: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"a whole number is needed, got {_kind(value)}")
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"a number is needed, got {_kind(value)}")
+    return value if isinstance(value, int) else float(value)
+
+
+def _truth(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"true or false is needed, got {_kind(value)}")
+    return value
+
+
+def _moment(value: Any, _: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(_text(value, str))

@@ -1,0 +1,167 @@
+"""The base of every public type: an immutable record that refuses misspelt arguments and can be dumped to JSON.
+
+Each type is an `attrs.frozen` class. What `Record` adds is the part of pydantic's surface that research code uses
+(`model_copy`, `model_dump`, `model_dump_json`, `model_validate`, `model_validate_json`), so that code written against
+either generation of the official SDK runs. It knows nothing of particular types.
+"""
+
+import base64
+import copy
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, ClassVar, Self, cast
+
+import attrs
+import numpy as np
+import orjson
+
+__all__ = ["Answer", "Record", "json_bytes"]
+
+
+class Record:
+    """A frozen attrs class. Unknown keywords raise `TypeError` and name the likely one."""
+
+    __slots__ = ()
+
+    keeps_unknown_out: ClassVar[bool] = True
+    """Whether `model_validate` refuses fields that the type does not have (it drops them otherwise)."""
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        # Attrs calls this on the finished class, so that no type can forget it, as it could a decorator.
+        cls.__init__ = _explain_misspelling(cls)  # type: ignore[method-assign]  # the very point
+
+    def _fields(self) -> dict[str, Any]:
+        """Field name -> value, as a user reads them."""
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
+        return {field.alias or field.name: getattr(self, field.name) for field in fields}
+
+    def _wire_fields(self) -> dict[str, Any]:
+        """Field name -> value, as they are sent; differs where arrays stand for lists."""
+        return self._fields()
+
+    def wire_dict(self) -> dict[str, Any]:
+        """What is sent: every field that is not None, tags included; arrays stay numpy, bytes become base64."""
+        return {name: _wire(value) for name, value in self._wire_fields().items() if value is not None}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced (and validated, which pydantic does not do)."""
+        source: Any = copy.deepcopy(self) if deep else self
+        copied: Self = attrs.evolve(source, **dict(update or {}))
+        return copied
+
+    def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
+        """Nested dicts and lists.
+
+        Args:
+            mode: `"python"` leaves datetimes and bytes as they are; `"json"` gives only what JSON can hold.
+            exclude_none: leave out fields whose value is None.
+        """
+        return {
+            name: _plain(value, as_json=mode == "json", exclude_none=exclude_none)
+            for name, value in self._fields().items()
+            if not (exclude_none and value is None)
+        }
+
+    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
+        """The same as JSON text; `indent` of any size gives two spaces."""
+        option = orjson.OPT_INDENT_2 if indent else 0
+        return orjson.dumps(self.model_dump(mode="json", exclude_none=exclude_none), option=option).decode()
+
+    @classmethod
+    def model_validate(cls, value: Any) -> Self:
+        """Build one from a mapping, checking types. Raises `ValueError` naming the field."""
+        from tinker_hl.codec.structure import structure  # the codec knows the types, so they import it late
+
+        if isinstance(value, cls):
+            return value
+        if cls.keeps_unknown_out and isinstance(value, Mapping):
+            known = _argument_names(cls.__init__)
+            for name in value:
+                if known is not None and name not in known:
+                    raise ValueError(_unknown_argument(cls, str(name), known))
+        return structure(value, cls)
+
+    @classmethod
+    def model_validate_json(cls, data: str | bytes) -> Self:
+        """Build one from JSON text. Raises `ValueError` naming the field."""
+        return cls.model_validate(orjson.loads(data))
+
+
+class Answer(Record):
+    """What a service answers: fields that a newer service adds are dropped."""
+
+    __slots__ = ()
+    keeps_unknown_out: ClassVar[bool] = False
+
+
+def json_bytes(value: Any) -> bytes:
+    """Compact JSON of a `wire_dict`, numpy arrays included. NaN and infinities become null: check before."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _argument_names(build: Callable[..., None]) -> tuple[str, ...] | None:
+    """The names that a constructor takes; None if it takes any."""
+    parameters = inspect.signature(build).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return tuple(parameter.name for parameter in parameters if parameter.name != "self")
+
+
+def _unknown_argument(cls: type, name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'no arguments'}"
+    return f"{cls.__name__} has no argument {name!r}; {guess}"
+
+
+def _explain_misspelling(cls: type) -> Callable[..., None]:
+    build: Callable[..., None] = cls.__init__  # type: ignore[misc]  # a class, not an instance
+
+    @functools.wraps(build)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes that method
+        try:
+            build(self, *args, **kwargs)
+        except TypeError:
+            known = _argument_names(build)  # looked up only now: making a record is on the hot path
+            for name in kwargs:
+                if known is not None and name not in known:
+                    raise TypeError(_unknown_argument(cls, name, known)) from None
+            raise
+
+    return __init__
+
+
+def _wire(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.wire_dict()
+    if isinstance(value, (list, tuple)):
+        return [_wire(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _wire(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+def _plain(value: Any, *, as_json: bool, exclude_none: bool) -> Any:
+    if isinstance(value, Record):
+        return value.model_dump(mode="json" if as_json else "python", exclude_none=exclude_none)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, as_json=as_json, exclude_none=exclude_none) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item, as_json=as_json, exclude_none=exclude_none) for key, item in value.items()}
+    if as_json and isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if as_json and isinstance(value, datetime):
+        return value.isoformat()
+    if as_json and isinstance(value, Enum):
+        return value.value
+    return value
