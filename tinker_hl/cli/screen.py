@@ -1,0 +1,124 @@
+"""What a person sees of a job: progress on stderr, results on stdout.
+
+On a terminal the progress is one live line; elsewhere (a log file, CI) it is a line now and then. Knows nothing of what
+the job does.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from tinker_hl.recipes.exact_match import Answer
+from tinker_hl.recipes.supervised import Step
+
+__all__ = ["Screen", "TrainingProgress"]
+
+LINE_EVERY_SECONDS: Final = 10.0
+SHOWN: Final = 40
+
+
+@attrs.define
+class TrainingProgress:
+    """The progress of training; `advance` after each step."""
+
+    console: Console
+    bar: Progress
+    task: TaskID
+    steps: int
+    tokens: int = 0
+    busy_seconds: float = 0.0
+    last_line: float = attrs.field(factory=time.monotonic)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens read by the model in a second of training, measurements in between not counted."""
+        return self.tokens / self.busy_seconds if self.busy_seconds > 0 else 0.0
+
+    def advance(self, step: Step, *, seconds: float) -> None:
+        """Count a step that took `seconds` since the one before it."""
+        self.tokens += step.tokens
+        self.busy_seconds += seconds
+        norm = "-" if math.isnan(step.grad_norm) else f"{step.grad_norm:.3g}"
+        rate = f"{self.tokens_per_second:,.0f}"
+        self.bar.update(self.task, completed=step.step, loss=f"{step.loss:.4f}", rate=rate, norm=norm)
+        if not self.console.is_terminal and (self._line_is_due() or step.step == self.steps):
+            left = (self.steps - step.step) * self.busy_seconds / step.step
+            self.console.print(
+                f"step {step.step}/{self.steps}  loss {step.loss:.4f}  {rate} tokens/s  "
+                f"grad norm {norm}  {left:.0f} s left"
+            )
+
+    def _line_is_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self.last_line >= LINE_EVERY_SECONDS
+        if due:
+            self.last_line = now
+        return due
+
+
+class Screen:
+    """Where a job writes."""
+
+    def __init__(self) -> None:
+        self.progress_console = Console(stderr=True, highlight=False)
+        self.result_console = Console(highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line about what is going on."""
+        self.progress_console.print(escape(text))
+
+    @contextmanager
+    def training(self, steps: int) -> Iterator[TrainingProgress]:
+        """Show a bar while training."""
+        bar = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("loss [cyan]{task.fields[loss]}"),
+            TextColumn("[green]{task.fields[rate]}[/] tokens/s"),
+            TextColumn("grad norm [magenta]{task.fields[norm]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.progress_console,
+            expand=True,
+            disable=not self.progress_console.is_terminal,
+        )
+        task = bar.add_task("training", total=steps, loss="-", rate="-", norm="-")
+        with bar:
+            yield TrainingProgress(self.progress_console, bar, task, steps)
+
+    def before_and_after(self, before: Sequence[Answer], after: Sequence[Answer]) -> None:
+        """Show what the model said to the same prompts, before and after."""
+        if not before:
+            return
+        rows = [
+            (_short(old.example.pair.prompt), _short(old.said), _short(new.said), new.right)
+            for old, new in zip(before, after, strict=True)
+        ]
+        prompt = max(len(given) for given, _, _, _ in rows)
+        old_width = max(len(old_said) for _, old_said, _, _ in rows)
+        for given, old_said, new_said, right in rows:
+            line = Text(f"{given:<{prompt}}  ")
+            line.append(f"before: {old_said:<{old_width}}  ", style="dim")
+            line.append("after: ")
+            line.append(new_said, style="green" if right else "red")
+            line.append("" if right else "  (wrong)", style="red")
+            self.result_console.print(line, soft_wrap=True)
+
+    def result(self, line: str) -> None:
+        """A line for programs, exactly as it is."""
+        self.result_console.file.write(line + "\n")
+        self.result_console.file.flush()
+
+
+def _short(text: str) -> str:
+    """A text on one line: control characters escaped, the middle left out of a long one."""
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text.strip())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN // 2 - 1]}..{line[-(SHOWN // 2 - 1) :]}"

@@ -1,0 +1,60 @@
+"""The folder of one run: `metrics.jsonl`, `checkpoints.jsonl`, and whatever else the run leaves.
+
+Each line is on disk before the call that wrote it returns, so that an interrupted run has what it did. Knows nothing
+of what the lines mean.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tinker_hl.errors import ConfigurationError
+
+__all__ = ["RunFolder", "default_run_name"]
+
+_FORBIDDEN: Final = frozenset('/\\:*?"<>|\0')
+_LONGEST: Final = 100
+
+
+def default_run_name(stem: str) -> str:
+    """`<stem>-<date>-<time>`, in local time."""
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+class RunFolder:
+    """A run's folder, made anew. Invariant: its name is one plain path component, and no run was in it before.
+
+    Raises:
+        ConfigurationError: the name is no folder name, or there is a folder of that name.
+    """
+
+    def __init__(self, runs: Path, name: str) -> None:
+        if not name or name.startswith((".", "-")) or len(name) > _LONGEST or _FORBIDDEN & set(name):
+            raise ConfigurationError(
+                f"{name!r} cannot be a run's name", hint="use letters, digits, dots, dashes and underscores"
+            )
+        self.name = name
+        self.path = runs / name
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise ConfigurationError(f"{self.path} exists", hint="choose another --name, or remove it") from error
+
+    def metrics(self, record: Mapping[str, Any]) -> None:
+        """Append a line to `metrics.jsonl`; a number that is not finite is written as null."""
+        self._append("metrics.jsonl", record)
+
+    def checkpoint(self, *, step: int, path: str) -> None:
+        """Note a checkpoint of the service in `checkpoints.jsonl`."""
+        self._append("checkpoints.jsonl", {"step": step, "path": path})
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in record.items()
+        }
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite, allow_nan=False) + "\n")
