@@ -44,6 +44,8 @@ class Serving:
 
     def __init__(self, app: "ASGIApp", listener: socket.socket) -> None:
         self._listener = listener
+        host, port = listener.getsockname()[:2]
+        self._address = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
         self._task: asyncio.Task[None] | None = None
         self._asked = False
         self._server = _Server(
@@ -71,7 +73,7 @@ class Serving:
 
     async def _serve(self) -> None:
         # A failed start ends uvicorn by SystemExit from within a task, which would tear the event loop down.
-        with contextlib.suppress(SystemExit):
+        with contextlib.suppress(SystemExit), self._listener:
             await self._server.serve(sockets=[self._listener])
 
     def stop(self) -> None:
@@ -100,11 +102,9 @@ class Serving:
 
     async def _healthy(self) -> bool:
         """Ask over the socket itself: a check of the whole way, at the cost of one request."""
-        host, port = self._listener.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
-                reader, writer = await asyncio.open_connection(host, port)
+                reader, writer = await asyncio.open_connection(*self._address)
                 writer.write(f"GET {_HEALTH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                 status = (await reader.readline()).split(b" ")[1:2]
                 writer.close()
