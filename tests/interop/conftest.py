@@ -1,0 +1,50 @@
+"""The official SDK in environments of its own, our service on a socket, and what the one saw of the other."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.official_venv import official_python
+from tinker_local import embedded
+from tinker_local.embedded import EmbeddedService
+
+SCRIPTS = Path(__file__).parent / "scripts"
+MODEL = "tinker-hl/tiny"
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedService]:
+    """`tinker-hl serve` with the packaged model, in a process of its own."""
+    with embedded.start(data_dir=tmp_path_factory.mktemp("service") / "data", threads=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["0.7.0", "newest"])
+def seen(request: pytest.FixtureRequest, service: EmbeddedService) -> dict[str, Any]:
+    """What the script saw, one run for each release of the official SDK.
+
+    Its environment is made here when `make official` has not made it yet.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "PYTHON"))}
+    ended = subprocess.run(
+        [official_python(request.param), SCRIPTS / "training_loop.py", MODEL],
+        env=environment
+        | {
+            "TINKER_BASE_URL": service.base_url,
+            "TINKER_API_KEY": service.api_key,
+            "TINKER_TELEMETRY": "1",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{ended.stdout[-2000:]}\n{ended.stderr[-6000:]}"
+    return {"asked": request.param, **json.loads(ended.stdout.splitlines()[-1])}
