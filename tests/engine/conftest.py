@@ -45,6 +45,7 @@ def _few_threads() -> None:
 def _save(folder: Path, config: Any) -> Path:
     torch.manual_seed(7)
     model = transformers.AutoModelForCausalLM.from_config(config)
+    transformers.logging.disable_progress_bar()
     model.save_pretrained(folder)
     _save_tokenizer(folder)
     return folder

@@ -1,7 +1,9 @@
 """A base model: its frozen weights on a device, its linear sites, and what was found out about it by trying.
 
 Any causal language model that transformers loads, from a folder or by its name on a hub. It knows adapters only as
-"what acts on the sites now" (`lora.Switch`), and nothing of requests. Letters: B rows, T positions, H width, V vocabulary.
+"what acts on the sites now" (`lora.Switch`), and nothing of requests.
+
+Letters: B rows, T positions, H width, V vocabulary.
 """
 
 import json
@@ -13,10 +15,12 @@ from typing import Any, Final, Literal
 import torch
 import transformers
 from huggingface_hub import snapshot_download
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from tinker_local.engine.lora import Active, Site, Switch, find_sites
 from tinker_local.engine.protocol import BaseModelInfo, EngineError
+from tinker_local.engine.stopping import load_tokenizer
 from tinker_local.settings import ModelSource
 
 __all__ = ["BaseModel", "load_base_model", "pick_device"]
@@ -37,12 +41,19 @@ class BaseModel:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         self.switch = Switch()
+        self._tokenizer: list[Tokenizer | None] = []
         self._head: nn.Module | None = model.get_output_embeddings()
         found = find_sites(model, self._head)
         self.sites: tuple[Site, ...] = tuple(site for site, _ in found)
         for site, module in found:
             self.switch.attach(module, site.index)
         self._decoder: Callable[..., Any] | None = _decoder_of(model, self._head)
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer beside the weights, read when first asked for; None where there is none."""
+        if not self._tokenizer:
+            self._tokenizer.append(load_tokenizer(self.info.directory))
+        return self._tokenizer[0]
 
     @contextmanager
     def acting(self, active: Active | None) -> Iterator[None]:
@@ -87,7 +98,7 @@ def _decoder_of(model: Any, head: nn.Module | None) -> Callable[..., Any] | None
     if head is None or decoder is None or decoder is model:
         return None
     tokens = torch.arange(1, 5, device=model.device).unsqueeze(0)
-    with torch.inference_mode():
+    with torch.no_grad():
         state = getattr(decoder(input_ids=tokens, use_cache=False), "last_hidden_state", None)
         if state is None or state.shape[-1] != head.get_parameter("weight").shape[-1]:
             return None

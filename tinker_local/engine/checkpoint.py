@@ -1,7 +1,7 @@
 """Adapters on disk, as peft lays them out: `adapter_config.json`, `adapter_model.safetensors`, `optimizer.safetensors`.
 
-What is written loads in plain peft; what peft wrote loads here, as far as it is plain LoRA. No pickle, ever. What the
-folder is called, and when it becomes visible, is the caller's affair. Each file is flushed to disk before a save returns.
+What is written loads in plain peft; what peft wrote loads here, as far as it is plain LoRA. No pickle, ever. A save
+returns when each file is flushed to disk. The folder's name, and when it becomes visible, are the caller's affair.
 """
 
 import json

@@ -24,6 +24,7 @@ from tinker_local.engine.protocol import (
     TrainingOutput,
     UserFaultError,
 )
+from tinker_local.engine.sampling import Sampler, Sampling
 from tinker_local.engine.training import TrainingAdapter, run_pass
 from tinker_local.settings import ModelSource
 
@@ -36,6 +37,7 @@ class EngineCore:
     def __init__(self) -> None:
         self.bases: dict[str, BaseModel] = {}
         self.adapters: dict[str, TrainingAdapter] = {}
+        self.sampling = Sampling()
 
     def start(
         self, models: Sequence[ModelSource], threads: int | None, device: str | None, dtype: Any
@@ -129,3 +131,21 @@ class EngineCore:
     def optim_step(self, model_id: str, settings: AdamSettings) -> Mapping[str, float]:
         """See `Engine.optim_step`."""
         return self.adapter(model_id).step(settings)
+
+    def create_sampler(
+        self, sampler_id: str, base_model: str | None, model_id: str | None, directory: str | None
+    ) -> None:
+        """See `Engine.create_sampler`."""
+        if self.sampling.knows(sampler_id):
+            return
+        if model_id is not None:
+            adapter = self.adapter(model_id)
+            sampler = Sampler(adapter.base, adapter.weights.copy())
+        elif directory is not None:
+            base, _, weights = self._read(Path(directory), base_model)
+            sampler = Sampler(base, weights)
+        elif base_model is not None:
+            sampler = Sampler(self.base(base_model), None)
+        else:
+            raise UserFaultError("a sampler needs a base model, a model in training, or a checkpoint")
+        self.sampling.create(sampler_id, sampler)

@@ -75,13 +75,14 @@ class Worker:
         self._pipe = pipe
         self._core = EngineCore()
         self._queues: OrderedDict[str, deque[_Call]] = OrderedDict()
+        self._pending_samplers: dict[str, str] = {}
         self._closing = False
 
     def run(self) -> None:
         """Work until told to stop."""
         while not self._closing:
-            self._receive(wait=not self._queues)
-            self._work()
+            self._receive(wait=not self._queues and not self._core.sampling.busy)
+            self._sample(self._work())
 
     def _receive(self, *, wait: bool) -> None:
         """Take every message that has come; with `wait`, at least one."""
@@ -96,11 +97,26 @@ class Worker:
         call = _Call(message["id"], message["method"], message["arguments"])
         if call.method == "close":
             self._closing = True
+            return
+        queue_name = self._queue_of(call)
+        if queue_name is None:
+            self._advance(call)
         else:
-            self._queues.setdefault(self._queue_of(call), deque()).append(call)
+            self._queues.setdefault(queue_name, deque()).append(call)
 
-    def _queue_of(self, call: _Call) -> str:
-        return str(call.arguments.get("model_id"))
+    def _queue_of(self, call: _Call) -> str | None:
+        """Whose turn a call waits for; None for what is done at once."""
+        arguments = call.arguments
+        if call.method == "create_sampler":
+            owner = "start" if arguments["model_id"] is None else str(arguments["model_id"])
+            return self._pending_samplers.setdefault(arguments["sampler_id"], owner)
+        if call.method == "sample":  # behind the making of its sampler, if that is under way
+            return self._pending_samplers.get(arguments["job"].sampler_id)
+        if call.method == "unload_sampler":
+            return self._pending_samplers.get(arguments["sampler_id"])
+        if call.method == "cancel_sample":
+            return None
+        return str(arguments.get("model_id", "start"))
 
     def _work(self) -> float:
         """One slice for the model whose turn it is; returns the seconds it took."""
@@ -118,7 +134,10 @@ class Worker:
         """Whether the call is done; its answer is sent then."""
         try:
             if call.slices is None:
-                result = getattr(self._core, call.method)(**call.arguments)
+                if call.method == "sample":
+                    self._admit(call)
+                    return True
+                result = self._start(call)
                 if not isinstance(result, Generator):
                     self._answer(call.number, result)
                     return True
@@ -131,6 +150,36 @@ class Worker:
         else:
             return False
         return True
+
+    def _start(self, call: _Call) -> Any:
+        """Begin a call; a generator where it takes several slices."""
+        if call.method == "unload_sampler":
+            return self._core.sampling.unload(**call.arguments)
+        if call.method == "cancel_sample":
+            return self._core.sampling.cancel(**call.arguments)
+        if call.method == "create_sampler":
+            self._pending_samplers.pop(call.arguments["sampler_id"], None)
+        return getattr(self._core, call.method)(**call.arguments)
+
+    def _admit(self, call: _Call) -> None:
+        """Hand a job to the running batch, which answers when it is done."""
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, Exception):
+                self._refuse(call.number, call.method, answer)
+            else:
+                self._answer(call.number, answer)
+
+        self._core.sampling.add(call.arguments["job"], done)
+
+    def _sample(self, seconds: float) -> None:
+        """Draw for as long as training has just had, and at least once."""
+        end = time.perf_counter() + seconds
+        while self._core.sampling.busy:
+            self._core.sampling.advance()
+            if time.perf_counter() >= end:
+                return
+            self._receive(wait=False)
 
     def _answer(self, number: int, result: Any) -> None:
         self._pipe.send({"id": number, "result": result})
