@@ -130,10 +130,12 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     if not (member.isreg() or member.isdir()):
         raise ArchiveError(f"the archive holds {member.name!r}, which is neither a file nor a folder")
     try:
-        # The filter of PEP 706 refuses absolute names and `..`, and takes away odd permissions.
+        # The filter of PEP 706 refuses `..`, makes absolute names relative, and takes away odd permissions.
         safe = tarfile.data_filter(member, str(folder))
     except tarfile.FilterError as error:
         raise ArchiveError(f"the archive holds {member.name!r}, which would be written elsewhere") from error
+    if safe.name != member.name:
+        raise ArchiveError(f"the archive holds {member.name!r}, an absolute name")
     target = folder / safe.name
     if safe.isdir():
         target.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def split_pairs(pairs: Sequence[Pair], *, eval_fraction: float, seed: int) -> tu
     """Part the pairs into those to train on and those held out, each in the file's order.
 
     Where any pair names its split, the file decides, and pairs without one are trained on. Else `eval_fraction` of
-    them, drawn with `seed`, are held out: at least one if the fraction is above 0 and there are two.
+    them, drawn with `seed`, are held out: at least one if the fraction is above 0, and never all.
 
     Raises:
         ValueError: the fraction is not in [0, 1), or nothing is left to train on.
@@ -125,7 +125,7 @@ def split_pairs(pairs: Sequence[Pair], *, eval_fraction: float, seed: int) -> tu
     if any(pair.split for pair in pairs):
         held_out = {index for index, pair in enumerate(pairs) if pair.split == "test"}
     else:
-        wanted = max(round(len(pairs) * eval_fraction), 1 if eval_fraction > 0 and len(pairs) > 1 else 0)
+        wanted = min(max(round(len(pairs) * eval_fraction), 1 if eval_fraction > 0 else 0), len(pairs) - 1)
         held_out = set(random.Random(seed).sample(range(len(pairs)), wanted))
     training = [pair for index, pair in enumerate(pairs) if index not in held_out]
     if not training:
