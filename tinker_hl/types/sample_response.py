@@ -18,7 +18,7 @@ from tinker_hl.types.sampling import StopReason
 from tinker_hl.types.tensor_data import TensorData
 from tinker_hl.types.topk import TopkList, TopkLogprobs
 
-__all__ = ["PromptAltTokens", "SampleResponse", "SampledSequence", "nan_for_none"]
+__all__ = ["PromptAltTokens", "SampleResponse", "SampledSequence", "nan_for_none", "with_first_missing"]
 
 _SHOWN = 6
 
@@ -28,6 +28,13 @@ def nan_for_none(values: Any) -> NDArray[np.float32] | None:
     if values is None or (isinstance(values, np.ndarray) and values.dtype == np.float32):
         return values
     return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
+
+
+def with_first_missing(values: NDArray[np.float32] | None, length: int | None) -> NDArray[np.float32] | None:
+    """The prompt's logprobs with NaN put before them where the first, never scored position was left out."""
+    if values is None or length is None or values.size != length - 1:
+        return values
+    return np.concatenate([np.array([np.nan], np.float32), values])
 
 
 def _none_for_nan(values: NDArray[np.float32]) -> list[float | None]:
