@@ -1,0 +1,134 @@
+"""A service of one's own: ready when it is there, gone when its owner is, closed to everybody else."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tinker_local import embedded
+from tinker_local.datadir import held, is_free
+from tinker_local.embedded import EmbeddedService, EmbeddedStartError
+from tinker_local.settings import ModelSource
+
+OWNER = """
+import os, sys
+from tinker_local import embedded
+service = embedded.start(engine="null")
+if os.environ.get("FORK") and os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print(service.pid, flush=True)
+{end}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for the services of a test."""
+    monkeypatch.setenv("TINKER_HL_HOME", str(tmp_path))
+    monkeypatch.setenv("TINKER_API_KEY", "tml-for-the-hosted-service")
+    return tmp_path
+
+
+@pytest.fixture
+def service(home: Path) -> Iterator[EmbeddedService]:
+    with embedded.start(engine="null") as running:
+        yield running
+
+
+def capabilities(service: EmbeddedService, key: str | None) -> int:
+    headers = {} if key is None else {"X-API-Key": key}
+    return httpx.get(f"{service.base_url}/api/v1/get_server_capabilities", headers=headers).status_code
+
+
+def test_it_is_ready_and_lets_in_nobody_else(service: EmbeddedService, home: Path) -> None:
+    assert httpx.get(f"{service.base_url}/api/v1/healthz").status_code == 200
+    assert capabilities(service, service.api_key) == 200
+    assert capabilities(service, "tml-for-the-hosted-service") == capabilities(service, None) == 401
+    assert service.base_url.startswith("http://127.0.0.1:")
+    assert service.data_dir == home / "local"
+
+
+def test_its_key_is_nowhere_to_be_read(service: EmbeddedService) -> None:
+    process = psutil.Process(service.pid)
+    assert service.api_key not in repr(service)
+    assert service.api_key not in " ".join(process.cmdline())
+    assert not {"TINKER_API_KEY", service.api_key} & {*process.environ().keys(), *process.environ().values()}
+    service.close()
+    assert service.api_key not in service.log_path.read_text()
+
+
+def test_closing_ends_it_and_may_be_repeated(service: EmbeddedService) -> None:
+    assert not is_free(service.data_dir)
+    service.close()
+    assert not psutil.pid_exists(service.pid)
+    assert is_free(service.data_dir)
+    service.close()
+
+
+def test_each_service_has_a_folder_of_its_own(home: Path, service: EmbeddedService) -> None:
+    with held(home / "local-2"), embedded.start(engine="null") as third:
+        assert third.data_dir == home / "local-3"
+        assert third.api_key != service.api_key
+        assert capabilities(third, service.api_key) == 401
+
+
+def test_a_folder_taken_in_the_last_moment_is_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "is_free", lambda directory: True)
+    with held(home / "local"), embedded.start(engine="null") as service:
+        assert service.data_dir == home / "local-2"
+
+
+def test_a_folder_of_ones_choice_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    with held(tmp_path / "mine") as directory, pytest.raises(EmbeddedStartError, match="another service"):
+        embedded.start(engine="null", data_dir=directory)
+
+
+def owner(end: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER.format(end=end)],
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["alone", "with a forked child that lives on"])
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "sys.exit(0)", "raise SystemExit(3)"])
+def test_it_ends_with_its_owner_however_that_ends(home: Path, end: str, forked: bool) -> None:
+    with owner(end, **({"FORK": "1"} if forked else {})) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.wait(60)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait(30)
+        assert is_free(home / "local")
+
+
+def test_a_forked_child_does_not_end_it(service: EmbeddedService) -> None:
+    child = os.fork()
+    if child == 0:
+        service.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert capabilities(service, service.api_key) == 200
+
+
+def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedStartError, match=r"(?s)ended with code 2 .*service\.log.*no such folder"):
+        embedded.start(models=[ModelSource(name="x", path="./nowhere")], data_dir=tmp_path)
+    assert is_free(tmp_path)
+
+
+def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedStartError, match="not ready in time"):
+        embedded.start(engine="null", data_dir=tmp_path, deadline_seconds=0.0)
+    assert is_free(tmp_path)
+    assert not [child for child in psutil.Process().children() if "tinker_local.cli" in child.cmdline()]
