@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tinker_local.engine.protocol import Engine
 
 __all__ = ["DATA_DIR_BUSY", "TINY_MODEL", "model_sources", "serve"]
+
+logger = logging.getLogger("tinker_local.serve")
 
 TINY_MODEL = "tinker-hl/tiny"
 DATA_DIR_BUSY = 75
@@ -224,12 +227,15 @@ async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *,
         loop.add_signal_handler(number, serving.stop)
     if owned:
         loop.add_reader(0, _watch_owner, serving.stop)
+    names = ", ".join(model.name for model in settings.models)
+    logger.info("loading %s", names, extra={"fields": {"engine": engine_kind, "data_dir": settings.data_dir}})
     async with serving:
         if await serving.ready():
             announce()
         elif not serving.stopping:
             raise click.ClickException("the service could not start; the lines above say why")
         await serving.ended()
+    logger.info("ended")
 
 
 def _to_owner(url: str) -> Callable[[], None]:

@@ -52,12 +52,14 @@ def _value(name: str, value: object) -> str:
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Send the records of `tinker_local` and `uvicorn` to `stream` (stderr); others go where they went.
 
+    uvicorn tells about starts and ends at level info, which the service says better: those show up with `debug` only.
     Calling it again replaces what it set up.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter())
-    for name in ("tinker_local", "uvicorn"):
+    quieter = level if level in ("debug", "error") else "warning"
+    for name, least in (("tinker_local", level), ("uvicorn", quieter)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(level.upper())
+        logger.setLevel(least.upper())

@@ -121,6 +121,10 @@ def test_a_forked_child_does_not_end_it(service: EmbeddedService) -> None:
     assert capabilities(service, service.api_key) == 200
 
 
+def test_ctrl_c_is_for_the_owner_alone(service: EmbeddedService) -> None:
+    assert os.getpgid(service.pid) == service.pid
+
+
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedStartError, match=r"(?s)ended with code 2 .*service\.log.*no such folder"):
         embedded.start(models=[ModelSource(name="x", path="./nowhere")], data_dir=tmp_path)

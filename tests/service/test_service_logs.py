@@ -60,6 +60,14 @@ def test_lower_levels_are_left_out_and_setting_up_again_repeats_nothing(stream: 
     assert "uvicorn.error seen" in stream.getvalue()
 
 
+def test_the_servers_chatter_needs_debug(stream: io.StringIO) -> None:
+    logging.getLogger("uvicorn.error").info("chatter")
+    assert not stream.getvalue()
+    logs.configure("debug", stream)
+    logging.getLogger("uvicorn.error").info("chatter")
+    assert "chatter" in stream.getvalue()
+
+
 def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str], stream: io.StringIO) -> None:
     logs.configure()
     handler = logging.getLogger("tinker_local").handlers[0]
