@@ -12,6 +12,7 @@ import random
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 from tinker_api.api.auth import exchange_token
@@ -103,6 +104,10 @@ class Connection:
     def url(self, path: str) -> str:
         """The absolute URL of an API path."""
         return self.base_url + path
+
+    def absolute(self, link: str) -> str:
+        """A link that the server gave, which may be relative to its address."""
+        return urljoin(self.base_url + "/", link)
 
     def attempts(self, policy: RetryPolicy) -> AttemptLog:
         """The retry state of a new call."""

@@ -68,6 +68,8 @@ class Call:
     follow_redirects: bool = False
     accept_redirect: bool = False
     """Whether a redirect is the answer, to be read and not followed."""
+    final_statuses: frozenset[int] = frozenset()
+    """Statuses that are not retried, whatever they mean: the caller deals with them."""
     raw_key: bool = False
     """Whether to send the key itself where the server trades keys for tokens."""
     idempotency_key: str = attrs.field(factory=lambda: f"tinker-hl-{uuid.uuid4()}")
@@ -197,7 +199,7 @@ class Door:
                     token_renewed = True
                     continue
                 error = _refusal(request, response)
-                if not _may_retry(response):
+                if response.status in self._call.final_statuses or not _may_retry(response):
                     raise error
                 named = named_wait(response.headers)
             if not await log.wait(named=named, unreachable=unreachable):

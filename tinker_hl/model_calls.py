@@ -1,8 +1,8 @@
 """The calls of one model, in order: submits them under their sequence ids and waits for their results.
 
-A pass over many datums goes as several requests (chunks) with one id each. Where the server takes them side by side, all
-but the first are sent at once and the first one last, so that the server has the whole batch when it may begin. Datums
-are encoded in worker threads before the turn comes: protobuf where the server speaks it, JSON where not.
+A pass over many datums goes as several requests (chunks) with one id each. Where the server takes them side by side,
+all but the first are sent at once and the first one last, so that the server has the whole batch when it may begin.
+Datums are encoded in worker threads before the turn comes: protobuf where the server speaks it, JSON where not.
 
 It knows nothing of losses, optimizers or the user's objects beyond what the codecs and the chunking do.
 """
@@ -226,8 +226,8 @@ def certainly_not_taken(error: BaseException) -> bool:
 
 def _broken_error(call: str, failed: str, error: BaseException) -> SubmissionFailedError:
     return SubmissionFailedError(
-        f"{call} was not submitted: an earlier call of this client, {failed}, failed in a way that leaves open what the "
-        f"server took of it ({type(error).__name__}: {error})",
+        f"{call} was not submitted: an earlier call of this client, {failed}, failed in a way that leaves open what "
+        f"the server took of it ({type(error).__name__}: {error})",
         error,
     )
 

@@ -1,0 +1,484 @@
+"""`RestClient`: training runs, checkpoints, sessions and samplers, as lists and records. It needs no session.
+
+Each method makes one call and returns its future; the twins `..._async` return the plain value when awaited.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypeVar
+
+import orjson
+from tinker_api.api.checkpoints import (
+    delete_checkpoint,
+    get_checkpoint_archive,
+    get_external_weights_urls,
+    list_checkpoints,
+    publish_checkpoint,
+    set_checkpoint_ttl,
+    unpublish_checkpoint,
+)
+from tinker_api.api.sampling import get_sampler
+from tinker_api.api.service import get_server_capabilities
+from tinker_api.api.sessions import (
+    assign_session_project,
+    export_session_trace,
+    get_session,
+    list_sessions,
+    search_sessions,
+)
+from tinker_api.api.training_runs import get_training_run, list_training_run_checkpoints, list_training_runs
+from tinker_api.api.weights import copy_weights, get_weights_info
+from tinker_api.types import UNSET
+
+from tinker_hl.connection import Connection
+from tinker_hl.errors import APIResponseValidationError, RequestFailedError, ResponseInfo
+from tinker_hl.futures import APIFuture
+from tinker_hl.generated_client import EncodedBody
+from tinker_hl.session import json_body
+from tinker_hl.types import (
+    CheckpointArchiveUrlResponse,
+    CheckpointsListResponse,
+    CopyWeightsRequest,
+    CopyWeightsResponse,
+    ExternalWeightsUrlsResponse,
+    GetSamplerResponse,
+    GetServerCapabilitiesResponse,
+    GetSessionResponse,
+    ListSessionsResponse,
+    ParsedCheckpointTinkerPath,
+    SessionSearchRequest,
+    SessionSearchResponse,
+    TraceExportResponse,
+    TrainingRun,
+    TrainingRunsResponse,
+    WeightsInfoResponse,
+)
+from tinker_hl.types.record import Answer
+
+__all__ = ["AccessScope", "RestClient", "RestConnection", "parsed"]
+
+AccessScope = Literal["owned", "accessible"]
+ARCHIVE_LIFETIME = timedelta(minutes=15)
+"""How long an archive's link is taken to live where the server does not say."""
+TRACE_POLL_SECONDS = 5.0
+
+A = TypeVar("A", bound=Answer)
+
+
+class RestConnection:
+    """What clients without a session have in common: a connection, and calls through it.
+
+    Args:
+        connection: One to share; None makes one.
+        base_url: See `ServiceClient`.
+        api_key: See `ServiceClient`.
+    """
+
+    def __init__(
+        self, connection: Connection | None = None, *, base_url: str | None = None, api_key: str | None = None
+    ) -> None:
+        if connection is not None and (base_url is not None or api_key is not None):
+            raise ValueError("give a connection, or base_url and api_key, not both")
+        self._connection = connection or Connection(base_url, api_key)
+
+    def get_telemetry(self) -> None:
+        """None: nothing is uploaded."""
+
+    async def _call(self, name: str, function: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+        call = self._connection.call(f"{type(self).__name__}.{name}")
+        return await self._connection.request(function, call, **arguments)
+
+    def _get(self, name: str, kind: type[A], function: Callable[..., Awaitable[Any]], **arguments: Any) -> APIFuture[A]:
+        """A future of a call's answer as a public type."""
+
+        async def run() -> A:
+            answer = await self._call(name, function, **arguments)
+            return parsed(answer, kind)
+
+        return APIFuture(run())
+
+    def _do(self, name: str, function: Callable[..., Awaitable[Any]], **arguments: Any) -> APIFuture[None]:
+        """A future of a call whose answer has nothing to say."""
+
+        async def run() -> None:
+            await self._call(name, function, **arguments)
+
+        return APIFuture(run())
+
+
+class RestClient(RestConnection):
+    """See the module. Paths are `tinker://<run>/<segment>/<name>`; a checkpoint id is `<segment>/<name>`."""
+
+    # Runs.
+
+    def get_server_capabilities(self) -> APIFuture[GetServerCapabilitiesResponse]:
+        """The base models that the server offers."""
+        return self._get(
+            "get_server_capabilities", GetServerCapabilitiesResponse, get_server_capabilities.asyncio_detailed
+        )
+
+    def get_training_run(self, training_run_id: str, access_scope: AccessScope = "owned") -> APIFuture[TrainingRun]:
+        """One training run.
+
+        Args:
+            training_run_id: Its id, which is the model's.
+            access_scope: `owned` looks among one's own; `accessible` also among those of others that one may see.
+        """
+        return self._get(
+            "get_training_run",
+            TrainingRun,
+            get_training_run.asyncio_detailed,
+            training_run_id=training_run_id,
+            access_scope=access_scope,
+        )
+
+    def get_training_run_by_tinker_path(
+        self, tinker_path: str, access_scope: AccessScope = "owned"
+    ) -> APIFuture[TrainingRun]:
+        """The training run that a checkpoint belongs to."""
+        run = ParsedCheckpointTinkerPath.from_tinker_path(tinker_path).training_run_id
+        return self.get_training_run(run, access_scope)
+
+    def get_weights_info_by_tinker_path(self, tinker_path: str) -> APIFuture[WeightsInfoResponse]:
+        """What is needed to load a checkpoint: base model, rank, which layers."""
+        body = EncodedBody(orjson.dumps({"tinker_path": tinker_path}))
+        return self._get(
+            "get_weights_info_by_tinker_path", WeightsInfoResponse, get_weights_info.asyncio_detailed, body=body
+        )
+
+    def list_training_runs(
+        self,
+        limit: int = 20,
+        offset: int = 0,
+        access_scope: AccessScope = "owned",
+        project_id: str | None = None,
+    ) -> APIFuture[TrainingRunsResponse]:
+        """A page of training runs, newest first.
+
+        Args:
+            limit: Runs on the page.
+            offset: Runs before it.
+            access_scope: See `get_training_run`.
+            project_id: Only those of one project.
+        """
+        return self._get(
+            "list_training_runs",
+            TrainingRunsResponse,
+            list_training_runs.asyncio_detailed,
+            limit=limit,
+            offset=offset,
+            access_scope=access_scope,
+            project_id=UNSET if project_id is None else project_id,
+        )
+
+    # Checkpoints.
+
+    def list_checkpoints(self, training_run_id: str) -> APIFuture[CheckpointsListResponse]:
+        """All checkpoints of a training run."""
+        return self._get(
+            "list_checkpoints",
+            CheckpointsListResponse,
+            list_training_run_checkpoints.asyncio_detailed,
+            training_run_id=training_run_id,
+        )
+
+    def list_user_checkpoints(self, limit: int = 100, offset: int = 0) -> APIFuture[CheckpointsListResponse]:
+        """A page of one's own checkpoints, of all runs."""
+        return self._get(
+            "list_user_checkpoints",
+            CheckpointsListResponse,
+            list_checkpoints.asyncio_detailed,
+            limit=limit,
+            offset=offset,
+        )
+
+    def delete_checkpoint(self, training_run_id: str, checkpoint_id: str) -> APIFuture[None]:
+        """Delete a checkpoint, for good."""
+        return self._do(
+            "delete_checkpoint", delete_checkpoint.asyncio_detailed, **_checkpoint(training_run_id, checkpoint_id)
+        )
+
+    def delete_checkpoint_from_tinker_path(self, tinker_path: str) -> APIFuture[None]:
+        """Delete a checkpoint, for good."""
+        return self._do("delete_checkpoint_from_tinker_path", delete_checkpoint.asyncio_detailed, **_path(tinker_path))
+
+    def publish_checkpoint_from_tinker_path(self, tinker_path: str) -> APIFuture[None]:
+        """Let everybody who knows its path load a checkpoint."""
+        return self._do(
+            "publish_checkpoint_from_tinker_path", publish_checkpoint.asyncio_detailed, **_path(tinker_path)
+        )
+
+    def unpublish_checkpoint_from_tinker_path(self, tinker_path: str) -> APIFuture[None]:
+        """Make a checkpoint private again."""
+        return self._do(
+            "unpublish_checkpoint_from_tinker_path", unpublish_checkpoint.asyncio_detailed, **_path(tinker_path)
+        )
+
+    def set_checkpoint_ttl_from_tinker_path(self, tinker_path: str, ttl_seconds: int | None) -> APIFuture[None]:
+        """Let a checkpoint be deleted after some time, from now.
+
+        Args:
+            tinker_path: Of the checkpoint.
+            ttl_seconds: From an hour to ten years; None keeps it.
+        """
+        return self._do(
+            "set_checkpoint_ttl_from_tinker_path",
+            set_checkpoint_ttl.asyncio_detailed,
+            **_path(tinker_path),
+            body=EncodedBody(orjson.dumps({"ttl_seconds": ttl_seconds})),
+        )
+
+    def get_checkpoint_archive_url(
+        self, training_run_id: str, checkpoint_id: str
+    ) -> APIFuture[CheckpointArchiveUrlResponse]:
+        """A link to a gzip tar of a checkpoint, to be fetched without a key.
+
+        Args:
+            training_run_id: The run.
+            checkpoint_id: `<segment>/<name>`.
+        """
+        arguments = _checkpoint(training_run_id, checkpoint_id)
+        return APIFuture(self._archive("get_checkpoint_archive_url", arguments))
+
+    def get_checkpoint_archive_url_from_tinker_path(self, tinker_path: str) -> APIFuture[CheckpointArchiveUrlResponse]:
+        """A link to a gzip tar of a checkpoint, to be fetched without a key."""
+        return APIFuture(self._archive("get_checkpoint_archive_url_from_tinker_path", _path(tinker_path)))
+
+    def get_external_weights_urls(self, tinker_path: str) -> APIFuture[ExternalWeightsUrlsResponse]:
+        """Links to the files of weights that were saved for download."""
+        if ParsedCheckpointTinkerPath.from_tinker_path(tinker_path).checkpoint_type != "external":
+            raise ValueError(f"{tinker_path} was not saved for download: save_weights_external makes such paths")
+        return self._get(
+            "get_external_weights_urls",
+            ExternalWeightsUrlsResponse,
+            get_external_weights_urls.asyncio_detailed,
+            **_path(tinker_path),
+        )
+
+    def copy_weights(
+        self,
+        path: str,
+        destination_project_id: str | None = None,
+        *,
+        ttl_seconds: int | None = None,
+        weights_access_token: str | None = None,
+    ) -> APIFuture[str]:
+        """Copy a checkpoint into a project.
+
+        Args:
+            path: Of the source.
+            destination_project_id: The project.
+            ttl_seconds: Of the copy.
+            weights_access_token: For a checkpoint of somebody else.
+
+        Returns:
+            A future of the copy's path.
+        """
+        request = CopyWeightsRequest(
+            source_path=path, destination_project_id=destination_project_id, ttl_seconds=ttl_seconds
+        )
+        copied = self._get(
+            "copy_weights",
+            CopyWeightsResponse,
+            copy_weights.asyncio_detailed,
+            body=json_body(request),
+            x_tinker_weights_access_token=UNSET if weights_access_token is None else weights_access_token,
+        )
+        return copied.map(lambda answer: answer.tinker_path)
+
+    # Sessions and samplers.
+
+    def get_session(self, session_id: str, access_scope: AccessScope = "owned") -> APIFuture[GetSessionResponse]:
+        """What belongs to a session."""
+        return self._get(
+            "get_session",
+            GetSessionResponse,
+            get_session.asyncio_detailed,
+            session_id=session_id,
+            access_scope=access_scope,
+        )
+
+    def list_sessions(
+        self, limit: int = 20, offset: int = 0, access_scope: AccessScope = "owned"
+    ) -> APIFuture[ListSessionsResponse]:
+        """A page of sessions, newest first."""
+        return self._get(
+            "list_sessions",
+            ListSessionsResponse,
+            list_sessions.asyncio_detailed,
+            limit=limit,
+            offset=offset,
+            access_scope=access_scope,
+        )
+
+    def search_sessions(self, request: SessionSearchRequest) -> APIFuture[SessionSearchResponse]:
+        """Sessions that match all conditions."""
+        return self._get(
+            "search_sessions", SessionSearchResponse, search_sessions.asyncio_detailed, body=json_body(request)
+        )
+
+    def assign_session_project(self, session_id: str, project_id: str) -> APIFuture[None]:
+        """Move a session to a project."""
+        return self._do(
+            "assign_session_project",
+            assign_session_project.asyncio_detailed,
+            session_id=session_id,
+            body=EncodedBody(orjson.dumps({"project_id": project_id})),
+        )
+
+    def export_session_trace(self, session_id: str) -> APIFuture[str]:
+        """A link to a trace of a session's work; waits until the server has made it."""
+
+        async def run() -> str:
+            while True:
+                answer = await self._call(
+                    "export_session_trace", export_session_trace.asyncio_detailed, session_id=session_id
+                )
+                trace = parsed(answer, TraceExportResponse)
+                if trace.status == "ready" and trace.url:
+                    return trace.url
+                if trace.status != "pending":
+                    raise RequestFailedError(trace.error or "the trace could not be made", session_id, "server")
+                await self._connection.clock.sleep(TRACE_POLL_SECONDS)
+
+        return APIFuture(run())
+
+    def get_sampler(self, sampler_id: str) -> APIFuture[GetSamplerResponse]:
+        """What a sampler samples from."""
+        return self._get("get_sampler", GetSamplerResponse, get_sampler.asyncio_detailed, sampler_id=sampler_id)
+
+    async def _archive(self, name: str, arguments: dict[str, Any]) -> CheckpointArchiveUrlResponse:
+        call = self._connection.call(f"RestClient.{name}", accept_redirect=True, headers={"Accept": "application/gzip"})
+        answer = await self._connection.request(get_checkpoint_archive.asyncio_detailed, call, **arguments)
+        link = answer.headers.get("location")
+        if link is None:
+            return parsed(answer, CheckpointArchiveUrlResponse)
+        return CheckpointArchiveUrlResponse(
+            url=self._connection.absolute(link), expires=_expiry(answer.headers.get("expires"))
+        )
+
+    # Twins, for code that awaits the call itself.
+
+    async def get_training_run_async(self, training_run_id: str, access_scope: AccessScope = "owned") -> TrainingRun:
+        """See `get_training_run`."""
+        return await self.get_training_run(training_run_id, access_scope)
+
+    async def get_training_run_by_tinker_path_async(
+        self, tinker_path: str, access_scope: AccessScope = "owned"
+    ) -> TrainingRun:
+        """See `get_training_run_by_tinker_path`."""
+        return await self.get_training_run_by_tinker_path(tinker_path, access_scope)
+
+    async def list_training_runs_async(
+        self, limit: int = 20, offset: int = 0, access_scope: AccessScope = "owned", project_id: str | None = None
+    ) -> TrainingRunsResponse:
+        """See `list_training_runs`."""
+        return await self.list_training_runs(limit, offset, access_scope, project_id)
+
+    async def list_checkpoints_async(self, training_run_id: str) -> CheckpointsListResponse:
+        """See `list_checkpoints`."""
+        return await self.list_checkpoints(training_run_id)
+
+    async def list_user_checkpoints_async(self, limit: int = 100, offset: int = 0) -> CheckpointsListResponse:
+        """See `list_user_checkpoints`."""
+        return await self.list_user_checkpoints(limit, offset)
+
+    async def delete_checkpoint_async(self, training_run_id: str, checkpoint_id: str) -> None:
+        """See `delete_checkpoint`."""
+        await self.delete_checkpoint(training_run_id, checkpoint_id)
+
+    async def delete_checkpoint_from_tinker_path_async(self, tinker_path: str) -> None:
+        """See `delete_checkpoint_from_tinker_path`."""
+        await self.delete_checkpoint_from_tinker_path(tinker_path)
+
+    async def publish_checkpoint_from_tinker_path_async(self, tinker_path: str) -> None:
+        """See `publish_checkpoint_from_tinker_path`."""
+        await self.publish_checkpoint_from_tinker_path(tinker_path)
+
+    async def unpublish_checkpoint_from_tinker_path_async(self, tinker_path: str) -> None:
+        """See `unpublish_checkpoint_from_tinker_path`."""
+        await self.unpublish_checkpoint_from_tinker_path(tinker_path)
+
+    async def set_checkpoint_ttl_from_tinker_path_async(self, tinker_path: str, ttl_seconds: int | None) -> None:
+        """See `set_checkpoint_ttl_from_tinker_path`."""
+        await self.set_checkpoint_ttl_from_tinker_path(tinker_path, ttl_seconds)
+
+    async def get_checkpoint_archive_url_async(
+        self, training_run_id: str, checkpoint_id: str
+    ) -> CheckpointArchiveUrlResponse:
+        """See `get_checkpoint_archive_url`."""
+        return await self.get_checkpoint_archive_url(training_run_id, checkpoint_id)
+
+    async def get_checkpoint_archive_url_from_tinker_path_async(self, tinker_path: str) -> CheckpointArchiveUrlResponse:
+        """See `get_checkpoint_archive_url_from_tinker_path`."""
+        return await self.get_checkpoint_archive_url_from_tinker_path(tinker_path)
+
+    async def get_external_weights_urls_async(self, tinker_path: str) -> ExternalWeightsUrlsResponse:
+        """See `get_external_weights_urls`."""
+        return await self.get_external_weights_urls(tinker_path)
+
+    async def copy_weights_async(
+        self,
+        path: str,
+        destination_project_id: str | None = None,
+        *,
+        ttl_seconds: int | None = None,
+        weights_access_token: str | None = None,
+    ) -> str:
+        """See `copy_weights`."""
+        return await self.copy_weights(
+            path, destination_project_id, ttl_seconds=ttl_seconds, weights_access_token=weights_access_token
+        )
+
+    async def get_session_async(self, session_id: str, access_scope: AccessScope = "owned") -> GetSessionResponse:
+        """See `get_session`."""
+        return await self.get_session(session_id, access_scope)
+
+    async def list_sessions_async(
+        self, limit: int = 20, offset: int = 0, access_scope: AccessScope = "owned"
+    ) -> ListSessionsResponse:
+        """See `list_sessions`."""
+        return await self.list_sessions(limit, offset, access_scope)
+
+    async def assign_session_project_async(self, session_id: str, project_id: str) -> None:
+        """See `assign_session_project`."""
+        await self.assign_session_project(session_id, project_id)
+
+    async def export_session_trace_async(self, session_id: str) -> str:
+        """See `export_session_trace`."""
+        return await self.export_session_trace(session_id)
+
+    async def get_sampler_async(self, sampler_id: str) -> GetSamplerResponse:
+        """See `get_sampler`."""
+        return await self.get_sampler(sampler_id)
+
+
+def _checkpoint(training_run_id: str, checkpoint_id: str) -> dict[str, Any]:
+    """A checkpoint as the generated functions address it."""
+    kind, separator, name = checkpoint_id.partition("/")
+    if not separator or not kind or not name:
+        raise ValueError(f"a checkpoint id is <segment>/<name>, such as weights/0001; got {checkpoint_id!r}")
+    return {"training_run_id": training_run_id, "checkpoint_kind": kind, "checkpoint_name": name}
+
+
+def _path(tinker_path: str) -> dict[str, Any]:
+    parsed = ParsedCheckpointTinkerPath.from_tinker_path(tinker_path)
+    return _checkpoint(parsed.training_run_id, parsed.checkpoint_id)
+
+
+def parsed(answer: Any, kind: type[A]) -> A:
+    """The public type that an answer holds; a typed error where it holds something else."""
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValueError as error:
+        info = ResponseInfo(int(answer.status_code), dict(answer.headers), answer.content)
+        raise APIResponseValidationError(info, answer.content[:2000], str(error)) from error
+
+
+def _expiry(text: str | None) -> datetime:
+    """When a link ends, by its `Expires` header."""
+    try:
+        return parsedate_to_datetime(text or "")
+    except ValueError:
+        return datetime.now(UTC) + ARCHIVE_LIFETIME

@@ -1,0 +1,509 @@
+"""`SamplingClient`: draws from a base model or from trained weights. Samples run side by side, in no order.
+
+A sample is submitted under a sequence number of its own, so that a submission can be repeated without drawing twice.
+The client can be pickled: the pickle names server and sampler and holds no key; a copy, and a forked child, number
+their samples in blocks of their own.
+"""
+
+import asyncio
+import base64
+import itertools
+import random
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import orjson
+from tinker_api.api.futures import cancel_future
+from tinker_api.api.sampling import create_sampling_session, get_sampler, join_sampling_session, sample
+from tinker_api.api.service import get_server_capabilities
+
+from tinker_hl import loop
+from tinker_hl.backpressure import backpressure_of
+from tinker_hl.codec import json as json_codec
+from tinker_hl.codec import proto as proto_codec
+from tinker_hl.connection import Connection
+from tinker_hl.errors import RateLimitError, ResultExpiredError, TinkerError
+from tinker_hl.futures import APIFuture
+from tinker_hl.generated_client import EncodedBody
+from tinker_hl.poller import Payload, Promise
+from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait
+from tinker_hl.session import Session
+from tinker_hl.transport import NetworkTransport
+from tinker_hl.types import (
+    CreateSamplingSessionRequest,
+    GetServerCapabilitiesResponse,
+    ModelInput,
+    SampleRequest,
+    SampleResponse,
+    SamplingParams,
+    TensorData,
+)
+
+if TYPE_CHECKING:
+    from tinker_hl.tokenizer import Tokenizer
+
+__all__ = ["PendingSamplingClient", "Sampler", "SamplingClient", "open_sampler"]
+
+CLONE_BLOCK = 10**9
+INLINE_BYTES = 64 * 1024
+SINCE_0_38 = ("topk_sample_logprobs", "prompt_alt_tokens_k", "record_stability_info")
+"""Fields that are sent only when they are used: other servers may refuse what they do not know."""
+
+
+class Sampler:
+    """What a sampling client is a face of. Invariant: no sequence number is used for two different samples.
+
+    Args:
+        session: What it belongs to.
+        sampling_session_id: The server's name of it.
+        base_model: The base model's name, "" if unknown.
+        tokenizer_id: Where the base model's tokenizer is, if the server said.
+        retry_config: How samples are retried.
+        record_stability_info: Whether the server should keep what some losses need later.
+        is_copy: Whether another process or handle made it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        sampling_session_id: str,
+        base_model: str,
+        tokenizer_id: str | None = None,
+        retry_config: RetryConfig | None = None,
+        record_stability_info: bool = False,
+        is_copy: bool = False,
+    ) -> None:
+        self.session = session
+        self.sampling_session_id = sampling_session_id
+        self.base_model = base_model
+        self.tokenizer_id = tokenizer_id
+        self.retry_config = retry_config
+        self.record_stability_info = record_stability_info
+        self._clone: int | None = None if is_copy else 0
+        self._numbers = itertools.count()
+        self._joining: asyncio.Task[int] | None = None
+        self._room: asyncio.Semaphore | None = None
+        loop.reset_after_fork(self)
+
+    async def sample(self, call: str, request: SampleRequest) -> SampleResponse:
+        """Draw, however often it has to be submitted until the result is there.
+
+        Args:
+            call: The public method.
+            request: Everything but the addressing.
+        """
+        await self.session.opened()
+        async with self._in_flight():
+            log = self.session.connection.attempts(self._policy())
+            while True:
+                try:
+                    return await self._once(call, request)
+                except ResultExpiredError as error:
+                    # The server lost it before it was fetched: draw again, under a new number.
+                    if not await log.wait():
+                        raise
+                    self.session.connection.told_retry(call, error.message, log.retries, log.waited)
+
+    def state(self) -> dict[str, Any]:
+        """What a copy in another process needs; no secret."""
+        return {
+            "base_url": self.session.connection.base_url,
+            "session_id": self.session.session_id,
+            "sampling_session_id": self.sampling_session_id,
+            "base_model": self.base_model,
+            "tokenizer_id": self.tokenizer_id,
+            "record_stability_info": self.record_stability_info,
+            "retry_config": None if self.retry_config is None else vars(self.retry_config),
+        }
+
+    def after_fork(self) -> None:
+        """The child is another client: it numbers its samples in a block of its own."""
+        self._clone = None
+        self._numbers = itertools.count()
+        self._joining = None
+        self._room = None
+
+    async def tokenizer_place(self) -> str | None:
+        """Where the tokenizer is, asking the server if need be."""
+        if self.tokenizer_id is None:
+            answer = await self.session.request(
+                get_server_capabilities.asyncio_detailed, "SamplingClient.get_tokenizer"
+            )
+            models = GetServerCapabilitiesResponse.model_validate_json(answer.content).supported_models
+            names = {model.model_name: model.tokenizer_id for model in models}
+            self.tokenizer_id = names.get(self.base_model)
+        return self.tokenizer_id
+
+    async def _once(self, call: str, request: SampleRequest) -> SampleResponse:
+        clone = await self._clone_number()
+        seq_id = clone * CLONE_BLOCK + next(self._numbers)
+        promise, sequence_ids = await self._submit(call, request, seq_id)
+        try:
+            payload = await self.session.result(promise, (self.sampling_session_id, clone))
+        except asyncio.CancelledError:
+            self._cancel(promise)
+            raise
+        if len(payload.content) <= INLINE_BYTES:
+            return _decode(payload, sequence_ids, request)
+        return await loop.in_worker(_decode, payload, sequence_ids, request)
+
+    async def _submit(self, call: str, request: SampleRequest, seq_id: int) -> tuple[Promise, list[str] | None]:
+        connection = self.session.connection
+        addressed = attrs.evolve(request, sampling_session_id=self.sampling_session_id, seq_id=seq_id)
+        body = _body(addressed)
+        described = connection.call(
+            call,
+            headers={"X-Tinker-Sampling-Backpressure": "1"},
+            policy=self._policy(),
+            final_statuses=frozenset({429}),
+        )
+        pressure = backpressure_of(connection.server)
+        started = connection.clock.now()
+        while True:
+            try:
+                async with pressure.submission(connection.clock):
+                    answer = await connection.request(sample.asyncio_detailed, described, body=body)
+                break
+            except RateLimitError as error:
+                pause = pressure.pushed_back(connection.clock, len(body.content), named_wait(error.response.headers))
+                if connection.clock.now() + pause > started + self._patience():
+                    raise
+                connection.told_retry(call, error.message, 0, pause)
+        took = connection.clock.now() - started
+        request_id = answer.parsed.request_id
+        connection.events.emit("sent", call, request_id=request_id)
+        promise = Promise(
+            request_id=request_id,
+            request_type="Sample",
+            call=call,
+            protobuf=connection.capabilities.has_config,
+            submitted_in=took,
+        )
+        ids = answer.parsed.sample_sequence_ids
+        return promise, list(ids) if isinstance(ids, list) else None
+
+    def _cancel(self, promise: Promise) -> None:
+        if self.session.connection.dynamic.sample_cancel_enabled:
+            loop.spawn(self._tell_cancelled(promise))
+
+    async def _tell_cancelled(self, promise: Promise) -> None:
+        body = EncodedBody(orjson.dumps({"request_id": promise.request_id}))
+        try:
+            await self.session.request(cancel_future.asyncio_detailed, "SamplingClient.cancel", body=body)
+        except TinkerError as error:
+            # The server finishes the sample for nobody; that is all.
+            self.session.connection.events.emit("notice", "SamplingClient.cancel", detail=error.message, level=10)
+
+    async def _clone_number(self) -> int:
+        if self._clone is None:
+            if self._joining is None:
+                self._joining = loop.spawn(self._join())
+            self._clone = await asyncio.shield(self._joining)
+        return self._clone
+
+    async def _join(self) -> int:
+        if not self.session.connection.capabilities.sample_join_sampling_session:
+            return random.SystemRandom().randint(1, CLONE_BLOCK)
+        body = EncodedBody(
+            orjson.dumps({"sampling_session_id": self.sampling_session_id, "type": "join_sampling_session"})
+        )
+        answer = await self.session.request(join_sampling_session.asyncio_detailed, "SamplingClient", body=body)
+        return int(answer.parsed.client_counter)
+
+    def _in_flight(self) -> asyncio.Semaphore:
+        if self._room is None:
+            room = self.session.connection.capabilities.sample_max_concurrent_requests
+            if self.retry_config is not None:
+                room = self.retry_config.max_connections or 10**6
+            self._room = asyncio.Semaphore(max(1, room))
+        return self._room
+
+    def _policy(self) -> RetryPolicy:
+        return self.session.connection.policy if self.retry_config is None else self.retry_config.policy()
+
+    def _patience(self) -> float:
+        """Seconds for which 429 is waited out."""
+        config = self.retry_config or RetryConfig()
+        return config.progress_timeout if config.enable_retry_logic else 0.0
+
+
+class SamplingClient:
+    """Draws sequences and scores prompts; made by `ServiceClient` or `TrainingClient`.
+
+    Args:
+        sampler: What it samples from.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._own_sampler = sampler
+
+    @property
+    def _sampler(self) -> Sampler:
+        return self._own_sampler
+
+    def sample(
+        self,
+        prompt: ModelInput,
+        num_samples: int,
+        sampling_params: SamplingParams,
+        include_prompt_logprobs: bool = False,
+        topk_prompt_logprobs: int = 0,
+        topk_sample_logprobs: int = 0,
+        target_prompt_logprobs: TensorData | None = None,
+        prompt_alt_tokens_k: int = 0,
+        prompt_logprobs_last_n: int | None = None,
+    ) -> APIFuture[SampleResponse]:
+        """Draw sequences after a prompt.
+
+        Args:
+            prompt: What they follow.
+            num_samples: How many, at least 1.
+            sampling_params: Length, temperature, stops, seed.
+            include_prompt_logprobs: Also score the prompt: one logprob for each of its tokens, None for the first.
+            topk_prompt_logprobs: Also give the k most likely tokens at each prompt position.
+            topk_sample_logprobs: The same at each drawn position.
+            target_prompt_logprobs: int64 [len(prompt) - 1, K]: tokens to score instead; -1 asks for nothing.
+            prompt_alt_tokens_k: Draw k other tokens at each prompt position after the first.
+            prompt_logprobs_last_n: Score only the last n prompt positions.
+
+        Returns:
+            A future, which is also a `concurrent.futures.Future`.
+
+        Raises:
+            ValueError: An argument makes no sense.
+        """
+        _check(prompt, num_samples, target_prompt_logprobs, prompt_alt_tokens_k)
+        if prompt_logprobs_last_n is not None and (prompt_logprobs_last_n < 1 or not include_prompt_logprobs):
+            raise ValueError("prompt_logprobs_last_n must be at least 1, and needs include_prompt_logprobs=True")
+        sampler = self._sampler
+        request = SampleRequest(
+            num_samples=num_samples,
+            prompt=prompt,
+            sampling_params=sampling_params,
+            prompt_logprobs=include_prompt_logprobs,
+            topk_prompt_logprobs=topk_prompt_logprobs,
+            topk_sample_logprobs=topk_sample_logprobs,
+            target_prompt_logprobs=target_prompt_logprobs,
+            prompt_alt_tokens_k=prompt_alt_tokens_k,
+            prompt_logprobs_last_n=prompt_logprobs_last_n,
+            record_stability_info=sampler.record_stability_info,
+        )
+        sampler.session.refuse_closed()
+        return APIFuture(sampler.sample("SamplingClient.sample", request))
+
+    def compute_logprobs(
+        self, prompt: ModelInput, prompt_logprobs_last_n: int | None = None
+    ) -> APIFuture[list[float | None]]:
+        """The logprob of each token of a prompt, given those before it.
+
+        Args:
+            prompt: What to score.
+            prompt_logprobs_last_n: Score only the last n positions.
+
+        Returns:
+            A future of one value for each token, natural logarithm, None for the first and for those not scored.
+        """
+        _check(prompt, 1, None, 0)
+        sampler = self._sampler
+        request = SampleRequest(
+            num_samples=1,
+            prompt=prompt,
+            sampling_params=SamplingParams(max_tokens=1),
+            prompt_logprobs=True,
+            prompt_logprobs_last_n=prompt_logprobs_last_n,
+        )
+        sampler.session.refuse_closed()
+
+        async def run() -> list[float | None]:
+            response = await sampler.sample("SamplingClient.compute_logprobs", request)
+            if response.prompt_logprobs is None:
+                raise TinkerError("the server scored no prompt, although it was asked to")
+            return response.prompt_logprobs
+
+        return APIFuture(run())
+
+    def get_tokenizer(self) -> "Tokenizer":
+        """The tokenizer of the base model: `encode` gives a list of ids, `decode` text."""
+        from tinker_hl.tokenizer import load_tokenizer  # only here: the library behind it is not small
+
+        sampler = self._sampler
+        place = sampler.tokenizer_id or APIFuture(sampler.tokenizer_place()).result()
+        return load_tokenizer(sampler.base_model, place)
+
+    def get_base_model(self) -> str:
+        """The base model's name."""
+        return self._sampler.base_model
+
+    def get_sampler_handle(self) -> str:
+        """A text that `from_sampler_handle` makes this client from, anywhere; it holds no key."""
+        self._sampler.session.share()
+        return base64.urlsafe_b64encode(orjson.dumps(self._sampler.state())).decode()
+
+    @staticmethod
+    def from_sampler_handle(handle: str, *, api_key: str | None = None) -> "SamplingClient":
+        """A client from a handle.
+
+        Args:
+            handle: From `get_sampler_handle`.
+            api_key: None for `TINKER_API_KEY`.
+        """
+        return _attach(orjson.loads(base64.urlsafe_b64decode(handle)), api_key)
+
+    def get_telemetry(self) -> None:
+        """None: nothing is uploaded."""
+
+    async def sample_async(
+        self,
+        prompt: ModelInput,
+        num_samples: int,
+        sampling_params: SamplingParams,
+        include_prompt_logprobs: bool = False,
+        topk_prompt_logprobs: int = 0,
+        topk_sample_logprobs: int = 0,
+        target_prompt_logprobs: TensorData | None = None,
+        prompt_alt_tokens_k: int = 0,
+        prompt_logprobs_last_n: int | None = None,
+    ) -> SampleResponse:
+        """See `sample`; the result is the response."""
+        return await self.sample(
+            prompt,
+            num_samples,
+            sampling_params,
+            include_prompt_logprobs,
+            topk_prompt_logprobs,
+            topk_sample_logprobs,
+            target_prompt_logprobs,
+            prompt_alt_tokens_k,
+            prompt_logprobs_last_n,
+        )
+
+    async def compute_logprobs_async(
+        self, prompt: ModelInput, prompt_logprobs_last_n: int | None = None
+    ) -> list[float | None]:
+        """See `compute_logprobs`; the result is the list."""
+        return await self.compute_logprobs(prompt, prompt_logprobs_last_n)
+
+    async def get_base_model_async(self) -> str:
+        """See `get_base_model`."""
+        return self.get_base_model()
+
+    def __reduce__(self) -> Any:
+        """Server and sampler, and no key: the reader's own opens it."""
+        sampler = self._sampler
+        if not isinstance(sampler.session.connection.transport, NetworkTransport):
+            raise TypeError("a sampling client whose transport lives in this process cannot be pickled")
+        sampler.session.share()
+        return _attach, (sampler.state(), None)
+
+
+class PendingSamplingClient(SamplingClient, APIFuture[SamplingClient]):
+    """A future of a sampling client that can also be used as the client itself: each use then waits for it."""
+
+    def __init__(self, coroutine: Any, on_end: Any = None) -> None:
+        APIFuture.__init__(self, coroutine, on_end)
+
+    @property
+    def _sampler(self) -> Sampler:
+        return self.result()._sampler
+
+
+async def open_sampler(
+    session: Session,
+    call: str,
+    *,
+    model_path: str | None = None,
+    base_model: str | None = None,
+    retry_config: RetryConfig | None = None,
+    record_stability_info: bool = False,
+) -> SamplingClient:
+    """Make a sampling session on the server, and a client of it.
+
+    Args:
+        session: What it belongs to.
+        call: The public method.
+        model_path: Saved weights; None for the base model itself.
+        base_model: The base model's name; with `model_path` it only spares a question.
+        retry_config: How samples are retried.
+        record_stability_info: Whether the server should keep what some losses need later.
+    """
+    if model_path is not None and not model_path.startswith("tinker://"):
+        raise ValueError(f"model_path must start with tinker://, got {model_path!r}")
+    number = session.next_sampler()
+    request = CreateSamplingSessionRequest(
+        session_id=await session.opened(),
+        sampling_session_seq_id=number,
+        base_model=None if model_path else base_model,
+        model_path=model_path,
+    )
+    body = EncodedBody(orjson.dumps(request.wire_dict()))
+    answer = await session.request(create_sampling_session.asyncio_detailed, call, body=body)
+    sampling_session_id = answer.parsed.sampling_session_id
+    if not base_model:
+        record = await session.request(get_sampler.asyncio_detailed, call, sampler_id=sampling_session_id)
+        base_model = record.parsed.base_model
+    return SamplingClient(
+        Sampler(
+            session,
+            sampling_session_id=sampling_session_id,
+            base_model=base_model or "",
+            retry_config=retry_config,
+            record_stability_info=record_stability_info,
+        )
+    )
+
+
+_attached: "weakref.WeakValueDictionary[tuple[str, str], Session]" = weakref.WeakValueDictionary()
+
+
+def _attach(state: Mapping[str, Any], api_key: str | None = None) -> SamplingClient:
+    """A client from `Sampler.state`; copies of one session in one process share its heartbeat and its connections."""
+    key = (state["base_url"], state["session_id"])
+    session = _attached.get(key) if api_key is None else None
+    if session is None:
+        session = Session(Connection(state["base_url"], api_key), session_id=state["session_id"])
+        _attached[key] = session
+    config = state.get("retry_config")
+    return SamplingClient(
+        Sampler(
+            session,
+            sampling_session_id=state["sampling_session_id"],
+            base_model=state["base_model"],
+            tokenizer_id=state.get("tokenizer_id"),
+            retry_config=None if config is None else RetryConfig(**config),
+            record_stability_info=state.get("record_stability_info", False),
+            is_copy=True,
+        )
+    )
+
+
+def _body(request: SampleRequest) -> EncodedBody:
+    fields = request.wire_dict()
+    for name in SINCE_0_38:
+        if not fields.get(name):
+            fields.pop(name, None)
+    return EncodedBody(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _decode(payload: Payload, sequence_ids: list[str] | None, request: SampleRequest) -> SampleResponse:
+    if payload.is_protobuf:
+        return proto_codec.decode_sample_response(payload.content, sequence_ids)
+    return json_codec.decode_sample_response(payload.content, sequence_ids, request.prompt.length)
+
+
+def _check(
+    prompt: ModelInput, num_samples: int, target_prompt_logprobs: TensorData | None, prompt_alt_tokens_k: int
+) -> None:
+    if not isinstance(prompt, ModelInput):
+        raise TypeError(f"prompt must be a ModelInput, got {type(prompt).__name__}: write ModelInput.from_ints(tokens)")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if prompt_alt_tokens_k < 0:
+        raise ValueError(f"prompt_alt_tokens_k must be 0 or more, got {prompt_alt_tokens_k}")
+    if target_prompt_logprobs is not None:
+        shape = np.shape(target_prompt_logprobs.to_numpy())
+        if target_prompt_logprobs.dtype != "int64" or len(shape) != 2:
+            raise ValueError("target_prompt_logprobs must be int64 of shape [len(prompt) - 1, K]")

@@ -1,0 +1,436 @@
+"""`ServiceClient`: the door to everything else. It makes training, sampling and administration clients.
+
+Making one costs no request: the session is opened by the first call that needs it. It is finished by `close`, by
+leaving the `with` block, when the last client of the session is dropped, or at the end of the program.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from tinker_api.api.service import get_server_capabilities
+from tinker_api.api.training import create_model, get_info
+from tinker_api.api.weights import get_weights_info, load_weights
+
+from tinker_hl.clients.rest import RestClient
+from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
+from tinker_hl.clients.training import PendingTrainingClient, TrainedModel, TrainingClient
+from tinker_hl.connection import Connection
+from tinker_hl.errors import APIStatusError
+from tinker_hl.events import Listener
+from tinker_hl.futures import APIFuture
+from tinker_hl.generated_client import EncodedBody
+from tinker_hl.model_calls import ModelCalls
+from tinker_hl.poller import Promise
+from tinker_hl.retry import Clock, RetryConfig, RetryPolicy
+from tinker_hl.session import EndStatus, Session, SessionOptions, json_body
+from tinker_hl.transport import Transport
+from tinker_hl.types import (
+    AdamOptimizerConfig,
+    CreateModelRequest,
+    GetInfoResponse,
+    GetServerCapabilitiesResponse,
+    LoadWeightsRequest,
+    LoadWeightsResponse,
+    LoraConfig,
+    OptimizerConfig,
+    WeightsInfoResponse,
+)
+
+__all__ = ["ServiceClient"]
+
+CONSOLE = "https://tinker.thinkingmachines.ai"
+NOT_UNDERSTOOD = frozenset({400, 404, 405, 422})
+"""Statuses by which a server may say that it cannot make a model by loading it."""
+
+
+class ServiceClient:
+    """A connection to one server, and one session on it.
+
+    Args:
+        user_metadata: Kept with the session.
+        project_id: What the session belongs to; None for `TINKER_PROJECT_ID`.
+        display_name: For people who look at a list of sessions.
+        base_url: An address, `"local"` for a service of this process's own, or None for `TINKER_BASE_URL` or else the
+            hosted service.
+        api_key: None for `TINKER_API_KEY`.
+        default_headers_overrides: More headers for every request.
+        transport: How requests travel; None for sockets.
+        retry_policy: How calls are retried.
+        clock: The time, for waits between attempts; tests pass `InstantClock()`.
+        kwargs: Arguments of other releases; ignored with a warning.
+    """
+
+    def __init__(
+        self,
+        user_metadata: Mapping[str, str] | None = None,
+        project_id: str | None = None,
+        *,
+        display_name: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        default_headers_overrides: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+        retry_policy: RetryPolicy | None = None,
+        clock: Clock | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            warnings.warn(f"ServiceClient ignores unknown arguments: {sorted(kwargs)}", FutureWarning, stacklevel=2)
+        connection = Connection(
+            base_url,
+            api_key,
+            headers=default_headers_overrides,
+            transport=transport,
+            policy=retry_policy,
+            clock=clock,
+        )
+        options = SessionOptions(
+            user_metadata=dict(user_metadata or {}),
+            project_id=project_id or os.environ.get("TINKER_PROJECT_ID") or None,
+            display_name=display_name,
+            tags=_tags(),
+        )
+        self._session = Session(connection, options)
+
+    # Training.
+
+    def create_lora_training_client(
+        self,
+        base_model: str,
+        rank: int = 32,
+        seed: int | None = None,
+        train_mlp: bool = True,
+        train_attn: bool = True,
+        train_unembed: bool = True,
+        user_metadata: dict[str, str] | None = None,
+        optimizer: OptimizerConfig | None = None,
+    ) -> PendingTrainingClient:
+        """Make a fresh LoRA adapter on a base model.
+
+        Args:
+            base_model: Its name, one of `get_server_capabilities().supported_models`.
+            rank: Of the adapter.
+            seed: Of its initial weights; None lets the server choose.
+            train_mlp: Whether the feed-forward layers have adapters.
+            train_attn: Whether the attention layers have.
+            train_unembed: Whether the output layer has.
+            user_metadata: Kept with the training run.
+            optimizer: The family of optimizer; AdamW unless told.
+
+        Returns:
+            A future that can also be used as the client itself.
+        """
+        if not (train_mlp or train_attn or train_unembed):
+            raise AssertionError("at least one of train_mlp, train_attn, train_unembed must be True")
+        lora = LoraConfig(rank=rank, seed=seed, train_mlp=train_mlp, train_attn=train_attn, train_unembed=train_unembed)
+        number = self._number()
+        return PendingTrainingClient(self._create(number, base_model, lora, user_metadata, optimizer))
+
+    async def create_lora_training_client_async(
+        self,
+        base_model: str,
+        rank: int = 32,
+        seed: int | None = None,
+        train_mlp: bool = True,
+        train_attn: bool = True,
+        train_unembed: bool = True,
+        user_metadata: dict[str, str] | None = None,
+        optimizer: OptimizerConfig | None = None,
+    ) -> TrainingClient:
+        """See `create_lora_training_client`; the result is the client."""
+        return await self.create_lora_training_client(
+            base_model, rank, seed, train_mlp, train_attn, train_unembed, user_metadata, optimizer
+        )
+
+    def create_training_client_from_state(
+        self,
+        path: str,
+        base_model: str | None = None,
+        user_metadata: dict[str, str] | None = None,
+        weights_access_token: str | None = None,
+        optimizer: OptimizerConfig | None = None,
+    ) -> PendingTrainingClient:
+        """Go on from saved weights, with a fresh optimizer.
+
+        Args:
+            path: `tinker://<run>/weights/<name>`.
+            base_model: Replaces the base model that the checkpoint names, on servers that allow it.
+            user_metadata: Kept with the new training run.
+            weights_access_token: For a checkpoint of somebody else.
+            optimizer: The family of optimizer.
+
+        Returns:
+            A future that can also be used as the client itself.
+        """
+        return self._from_state(
+            path, base_model, user_metadata, weights_access_token, optimizer=optimizer, with_optimizer=False
+        )
+
+    async def create_training_client_from_state_async(
+        self,
+        path: str,
+        base_model: str | None = None,
+        user_metadata: dict[str, str] | None = None,
+        weights_access_token: str | None = None,
+        optimizer: OptimizerConfig | None = None,
+    ) -> TrainingClient:
+        """See `create_training_client_from_state`; the result is the client."""
+        return await self.create_training_client_from_state(
+            path, base_model, user_metadata, weights_access_token, optimizer
+        )
+
+    def create_training_client_from_state_with_optimizer(
+        self,
+        path: str,
+        base_model: str | None = None,
+        user_metadata: dict[str, str] | None = None,
+        weights_access_token: str | None = None,
+    ) -> PendingTrainingClient:
+        """Go on from a saved state exactly where it was, the optimizer's state included.
+
+        See `create_training_client_from_state` for the arguments.
+        """
+        return self._from_state(path, base_model, user_metadata, weights_access_token, with_optimizer=True)
+
+    async def create_training_client_from_state_with_optimizer_async(
+        self,
+        path: str,
+        base_model: str | None = None,
+        user_metadata: dict[str, str] | None = None,
+        weights_access_token: str | None = None,
+    ) -> TrainingClient:
+        """See `create_training_client_from_state_with_optimizer`; the result is the client."""
+        return await self.create_training_client_from_state_with_optimizer(
+            path, base_model, user_metadata, weights_access_token
+        )
+
+    # Sampling.
+
+    def create_sampling_client(
+        self,
+        model_path: str | None = None,
+        base_model: str | None = None,
+        retry_config: RetryConfig | None = None,
+        record_stability_info: bool = False,
+    ) -> PendingSamplingClient:
+        """A client that samples from saved weights, or from a base model.
+
+        Args:
+            model_path: `tinker://<run>/sampler_weights/<name>`.
+            base_model: A base model's name.
+            retry_config: How its samples are retried.
+            record_stability_info: Whether the server should keep what some losses need later.
+
+        Returns:
+            A future that can also be used as the client itself.
+        """
+        if not (model_path or base_model):
+            raise ValueError("either model_path or base_model is needed")
+        self._session.refuse_closed()
+        return PendingSamplingClient(
+            open_sampler(
+                self._session,
+                "ServiceClient.create_sampling_client",
+                model_path=model_path,
+                base_model=base_model,
+                retry_config=retry_config,
+                record_stability_info=record_stability_info,
+            )
+        )
+
+    async def create_sampling_client_async(
+        self,
+        model_path: str | None = None,
+        base_model: str | None = None,
+        retry_config: RetryConfig | None = None,
+        record_stability_info: bool = False,
+    ) -> SamplingClient:
+        """See `create_sampling_client`; the result is the client."""
+        return await self.create_sampling_client(model_path, base_model, retry_config, record_stability_info)
+
+    # The server.
+
+    def get_server_capabilities(self) -> GetServerCapabilitiesResponse:
+        """The base models that the server offers."""
+        return APIFuture(self.get_server_capabilities_async()).result()
+
+    async def get_server_capabilities_async(self) -> GetServerCapabilitiesResponse:
+        """See `get_server_capabilities`."""
+        return await APIFuture(self._capabilities())
+
+    def create_rest_client(self) -> RestClient:
+        """A client for lists of runs, checkpoints and sessions; it shares this client's connection."""
+        return RestClient(self._session.connection)
+
+    def get_console_url(self) -> str:
+        """The session's page in the hosted service's console; the list of sessions while there is none."""
+        session_id = self._session.session_id
+        return f"{CONSOLE}/sessions" + (f"/{session_id}" if session_id else "")
+
+    def get_telemetry(self) -> None:
+        """None: nothing is uploaded."""
+
+    def subscribe(self, listener: Listener) -> Any:
+        """Have `listener` told of every event of this connection; the returned function ends it. See `Event`."""
+        return self._session.connection.events.subscribe(listener)
+
+    # The end.
+
+    def close(self, status: EndStatus = "success", detail: str | None = None) -> APIFuture[None]:
+        """Finish the session and close the connection; unfinished calls of its clients fail.
+
+        Args:
+            status: How the work ended.
+            detail: A line for people.
+
+        Returns:
+            A future; done already if the client was closed before.
+        """
+        if status not in ("success", "errored", "interrupted"):
+            raise ValueError(f"status must be success, errored or interrupted, got {status!r}")
+        return APIFuture(self._session.aclose(status, detail))
+
+    def __enter__(self) -> Self:
+        self._session.refuse_closed()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(*_ending(error)).result()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close(*_ending(error))
+
+    def __reduce__(self) -> Any:
+        """It owns a session: another process makes its own."""
+        raise TypeError("a ServiceClient cannot be pickled; pickle a SamplingClient, or make a new ServiceClient")
+
+    # How models are made.
+
+    def _number(self) -> int:
+        self._session.refuse_closed()
+        return self._session.next_model()
+
+    async def _capabilities(self) -> GetServerCapabilitiesResponse:
+        answer = await self._session.request(
+            get_server_capabilities.asyncio_detailed, "ServiceClient.get_server_capabilities"
+        )
+        return GetServerCapabilitiesResponse.model_validate_json(answer.content)
+
+    async def _create(
+        self,
+        number: int,
+        base_model: str,
+        lora: LoraConfig,
+        user_metadata: dict[str, str] | None,
+        optimizer: OptimizerConfig | None,
+        call: str = "ServiceClient.create_lora_training_client",
+    ) -> TrainingClient:
+        request = CreateModelRequest(
+            session_id=await self._session.opened(),
+            model_seq_id=number,
+            base_model=base_model,
+            user_metadata=user_metadata,
+            lora_config=lora,
+            optimizer_config=optimizer or AdamOptimizerConfig(),
+        )
+        made = await self._future(create_model.asyncio_detailed, call, "CreateModel", json_body(request))
+        return await self._client(call, orjson.loads(made)["model_id"])
+
+    def _from_state(
+        self,
+        path: str,
+        base_model: str | None,
+        user_metadata: dict[str, str] | None,
+        weights_access_token: str | None,
+        *,
+        optimizer: OptimizerConfig | None = None,
+        with_optimizer: bool,
+    ) -> PendingTrainingClient:
+        number = self._number()
+        request = LoadWeightsRequest(
+            model_seq_id=number,
+            base_model=base_model,
+            user_metadata=user_metadata,
+            path=path,
+            optimizer=with_optimizer,
+            optimizer_config=optimizer,
+            weights_access_token=weights_access_token,
+        )
+        suffix = "_with_optimizer" if with_optimizer else ""
+        call = f"ServiceClient.create_training_client_from_state{suffix}"
+        return PendingTrainingClient(self._load(call, number, request))
+
+    async def _load(self, call: str, number: int, request: LoadWeightsRequest) -> TrainingClient:
+        """Make a model by loading it; step by step on a server that cannot do it in one."""
+        session_id = await self._session.opened()
+        if not self._session.connection.capabilities.has_config:
+            return await self._load_in_steps(call, number, request)
+        body = json_body(request.model_copy(update={"session_id": session_id}))
+        try:
+            loaded = await self._future(load_weights.asyncio_detailed, call, "LoadWeights", body)
+        except APIStatusError as error:
+            if error.status_code not in NOT_UNDERSTOOD:
+                raise
+            return await self._load_in_steps(call, number, request)
+        model_id = LoadWeightsResponse.model_validate_json(loaded).model_id
+        return await self._client(call, model_id or f"{session_id}:train:{number}")
+
+    async def _load_in_steps(self, call: str, number: int, request: LoadWeightsRequest) -> TrainingClient:
+        question = EncodedBody(orjson.dumps({"tinker_path": request.path}))
+        answer = await self._session.request(get_weights_info.asyncio_detailed, call, body=question)
+        info = WeightsInfoResponse.model_validate_json(answer.content)
+        lora = LoraConfig(
+            rank=info.lora_rank or 32,
+            train_unembed=info.train_unembed is not False,
+            train_mlp=info.train_mlp is not False,
+            train_attn=info.train_attn is not False,
+        )
+        base_model = request.base_model or info.base_model
+        client = await self._create(
+            number, base_model, lora, _texts(request.user_metadata), request.optimizer_config, call
+        )
+        load = client.load_state_with_optimizer if request.optimizer else client.load_state
+        await load(request.path, request.weights_access_token)
+        return client
+
+    async def _client(self, call: str, model_id: str) -> TrainingClient:
+        body = EncodedBody(orjson.dumps({"model_id": model_id, "type": "get_info"}))
+        answer = await self._session.request(get_info.asyncio_detailed, call, body=body)
+        info = GetInfoResponse.model_validate_json(answer.content)
+        return TrainingClient(TrainedModel(ModelCalls(self._session, model_id), info))
+
+    async def _future(self, function: Any, call: str, request_type: str, body: EncodedBody) -> bytes:
+        """Submit a request that has no place in a model's order, and wait for its result."""
+        clock = self._session.connection.clock
+        started = clock.now()
+        answer = await self._session.request(function, call, body=body)
+        took = clock.now() - started
+        promise = Promise(request_id=answer.parsed.request_id, request_type=request_type, call=call, submitted_in=took)
+        return (await self._session.result(promise)).content
+
+
+def _ending(error: BaseException | None) -> tuple[EndStatus, str | None]:
+    """What leaving a `with` block by this error means."""
+    if error is None:
+        return "success", None
+    return ("errored" if isinstance(error, Exception) else "interrupted"), type(error).__name__
+
+
+def _tags() -> tuple[str, ...]:
+    tags = (tag.strip() for tag in os.environ.get("TINKER_TAGS", "").split(","))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str] | None:
+    return None if metadata is None else {key: str(value) for key, value in metadata.items()}
