@@ -68,7 +68,7 @@ def limit(spec: Json) -> Json:
 
 
 # (change, the only line it makes)
-CHANGES: list[tuple[Callable[[Json], object], str]] = [
+CHANGES: list[tuple[Callable[[Json], object], str | None]] = [
     (lambda s: s["paths"].update({"/new": {"get": {"operationId": "look", "responses": {}}}}), "- `GET /new` (look)"),
     (lambda s: act(s).update(operationId="do"), "- **BREAKING** `POST /act`: operationId act is now do"),
     (lambda s: act(s).update(deprecated=True), "- `POST /act` is deprecated"),
