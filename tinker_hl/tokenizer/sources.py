@@ -1,0 +1,112 @@
+"""Where a model's tokenizer is, and its files: a local folder, the hub's cache, or the hub.
+
+Knows names and files, nothing of what is in them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tinker_hl.errors import ConfigurationError
+
+__all__ = ["fetch_files", "resolve_tokenizer_id"]
+
+MAIN_FILE: Final = "tokenizer.json"
+SETTINGS_FILE: Final = "tokenizer_config.json"
+OTHER_FILES: Final = (SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
+
+_HINT: Final = (
+    "Check the name and the network; a gated model needs HF_TOKEN. "
+    "A folder with tokenizer.json works too: give it as the tokenizer id."
+)
+
+LLAMA_3: Final = "thinkingmachineslabinc/meta-llama-3-instruct-tokenizer"
+"""An ungated copy; the original asks every user to accept a licence on the hub."""
+
+NEEDS_CODE: Final[Mapping[str, str]] = {
+    "moonshotai/Kimi-K2-Thinking": "612681931a8c906ddb349f8ad0f582cb552189cd",
+    "moonshotai/Kimi-K2.5": "4d01dfe0332d63057c186e0b262165819efb6611",
+    "moonshotai/Kimi-K2.6": "b5aabbfb20227ed42becbf5541dbffd213942c58",
+    "moonshotai/Kimi-K3": "f831ab66814297da540d832a5235f8e904f29d06",
+}
+"""Tokenizers that are Python code on the hub, with the revision that is known to be good."""
+
+
+def resolve_tokenizer_id(model_name: str, tokenizer_id: str | None = None) -> str:
+    """The folder or hub name to load.
+
+    An explicit id wins. A name loses what follows its first `:`; Llama 3 has an ungated copy; `org/model/variant` is
+    `org/model`.
+    """
+    for given in (tokenizer_id, model_name):
+        if given and Path(given).is_dir():
+            return given
+    if tokenizer_id:
+        return tokenizer_id.partition(":")[0]
+    name = model_name.partition(":")[0]
+    if name.startswith("meta-llama/Llama-3"):
+        return LLAMA_3
+    if name == "moonshotai/Kimi-K2.5-Text-Only":
+        return "moonshotai/Kimi-K2.5"
+    parts = name.split("/")
+    return "/".join(parts[:2]) if len(parts) == 3 else name
+
+
+def fetch_files(name: str) -> Mapping[str, Path]:
+    """File name -> path, of those that are there. Raises `ConfigurationError` without a `tokenizer.json`."""
+    folder = Path(name)
+    if folder.is_dir():
+        found = _present(folder)
+        if MAIN_FILE not in found:
+            raise ConfigurationError(
+                f"the folder {name} has no {MAIN_FILE}",
+                hint="Transformers writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
+            )
+        return found
+    _refuse_code(name)
+    return _from_hub(name)
+
+
+def _refuse_code(name: str) -> None:
+    if name.startswith(("TML/", "thinkingmachines/")):
+        raise ConfigurationError(
+            f"the tokenizer {name} comes in a package of its own",
+            hint="Install tml-renderers (it brings tml_tokenizers) and load the tokenizer with it.",
+        )
+    revision = NEEDS_CODE.get(name)
+    if revision:
+        raise ConfigurationError(
+            f"the tokenizer {name} is Python code on the hub, which is not run without being asked to",
+            hint=(
+                "Install transformers (it is in tinker-hl[local]) and load it yourself: "
+                f"AutoTokenizer.from_pretrained({name!r}, trust_remote_code=True, revision={revision!r})."
+            ),
+        )
+
+
+def _from_hub(name: str) -> Mapping[str, Path]:
+    """From the hub's cache on this machine if it has both main files, so that a cached one needs no network."""
+    from huggingface_hub import snapshot_download  # tokenizers depends on it; slow to import
+
+    patterns = [MAIN_FILE, *OTHER_FILES]
+    try:
+        found = _present(Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True)))
+    except (OSError, ValueError):
+        found = {}  # not in the cache
+    if MAIN_FILE in found and SETTINGS_FILE in found:
+        return found
+    try:
+        found = _present(Path(snapshot_download(name, allow_patterns=patterns)))
+    except (OSError, ValueError) as error:  # the hub's errors are kinds of these: no such name, no network
+        raise ConfigurationError(_first_line(name, error), hint=_HINT) from error
+    if MAIN_FILE not in found:
+        raise ConfigurationError(f"the model {name} has no {MAIN_FILE} on the hub", hint=_HINT)
+    return found
+
+
+def _present(folder: Path) -> dict[str, Path]:
+    return {file: folder / file for file in (MAIN_FILE, *OTHER_FILES) if (folder / file).is_file()}
+
+
+def _first_line(name: str, error: Exception) -> str:
+    return f"no tokenizer for {name!r}: {type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,317 @@
+"""A tokenizer with the methods that research code calls, on the `tokenizers` library.
+
+It does what transformers' fast tokenizer does with the same files: same ids, same text. It does not clean up spaces
+after decoding (nor does transformers, for byte-pair tokenizers), pad or truncate, and it knows nothing of where its
+files came from.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from tinker_hl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Encoding", "Tokenizer"]
+
+SPECIAL_NAMES: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+class Encoding(dict[str, Any]):
+    """What calling a tokenizer gives: `input_ids` and `attention_mask`, as items and as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"an Encoding has {', '.join(self)}, not {name!r}") from None
+
+
+class Tokenizer:
+    """Text to token ids and back."""
+
+    is_fast: Final = True
+
+    def __init__(
+        self, backend: "tokenizers.Tokenizer", settings: Mapping[str, Any] | None = None, name_or_path: str = ""
+    ) -> None:
+        """Wrap a loaded tokenizer.
+
+        Args:
+            backend: of the `tokenizers` library; its padding and truncation are switched off.
+            settings: what `tokenizer_config.json` says.
+            name_or_path: for the user to read.
+        """
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend_tokenizer = backend
+        self.name_or_path = name_or_path
+        self.init_kwargs = dict(settings or {})
+        self.chat_template: Any = self.init_kwargs.get("chat_template")
+        self.model_max_length = int(self.init_kwargs.get("model_max_length") or 10**30)
+        self.special_tokens_map: dict[str, str] = {
+            name: text for name in SPECIAL_NAMES if (text := _content(self.init_kwargs.get(name))) is not None
+        }
+        self._add_special_tokens()
+
+    @classmethod
+    def from_files(cls, name: str, files: Mapping[str, Path]) -> "Tokenizer":
+        """Read `tokenizer.json` and what stands beside it. Raises `ConfigurationError` if a file is broken."""
+        import tokenizers
+
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
+        except Exception as error:  # the library raises bare `Exception`
+            raise ConfigurationError(f"the tokenizer.json of {name} cannot be read: {error}") from error
+        settings: dict[str, Any] = {}
+        for file in ("special_tokens_map.json", "tokenizer_config.json"):
+            if file in files:
+                settings |= {key: value for key, value in _json(files[file]).items() if value is not None}
+        if "chat_template.jinja" in files:
+            settings["chat_template"] = files["chat_template.jinja"].read_text(encoding="utf-8")
+        return cls(backend, settings, name)
+
+    def _add_special_tokens(self) -> None:
+        """Make sure that each special token of the settings is one of the vocabulary, as transformers does."""
+        from tokenizers import AddedToken
+
+        missing = [text for text in self.all_special_tokens if self.backend_tokenizer.token_to_id(text) is None]
+        if missing:
+            self.backend_tokenizer.add_special_tokens([AddedToken(text, special=True) for text in missing])
+
+    def encode(self, text: str, text_pair: str | None = None, add_special_tokens: bool = True) -> list[int]:
+        """Token ids of a text.
+
+        Args:
+            text: any text.
+            text_pair: a second one, joined as the tokenizer joins pairs.
+            add_special_tokens: put what the tokenizer puts around a text, such as a token for its beginning.
+        """
+        ids: list[int] = self.backend_tokenizer.encode(text, text_pair, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **_ignored: Any) -> str:
+        """The text of token ids: one id, a list, a numpy array or a torch tensor."""
+        text: str = self.backend_tokenizer.decode(_ids(token_ids), skip_special_tokens=skip_special_tokens)
+        return text
+
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **_ignored: Any) -> list[str]:
+        """One text a sequence of token ids."""
+        return [self.decode(token_ids, skip_special_tokens) for token_ids in sequences]
+
+    def __call__(self, text: str | Sequence[str], add_special_tokens: bool = True) -> Encoding:
+        """Ids and a mask of ones, for a text or a list of texts."""
+        if isinstance(text, str):
+            ids: Any = self.encode(text, add_special_tokens=add_special_tokens)
+            return Encoding(input_ids=ids, attention_mask=[1] * len(ids))
+        encoded = self.backend_tokenizer.encode_batch(list(text), add_special_tokens=add_special_tokens)
+        ids = [one.ids for one in encoded]
+        return Encoding(input_ids=ids, attention_mask=[[1] * len(one) for one in ids])
+
+    def tokenize(self, text: str, add_special_tokens: bool = False) -> list[str]:
+        """The tokens of a text, as the vocabulary spells them."""
+        tokens: list[str] = self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).tokens
+        return tokens
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+    @overload
+    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int | None]: ...
+    def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int | None] | None:
+        """The id of a token, or of each; an unknown one has the id of `unk_token`, or None without one."""
+        if isinstance(tokens, str):
+            found: int | None = self.backend_tokenizer.token_to_id(tokens)
+            return self.unk_token_id if found is None else found
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    @overload
+    def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str | None: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Sequence[int], skip_special_tokens: bool = False) -> list[str | None]: ...
+    def convert_ids_to_tokens(
+        self, ids: int | Sequence[int], skip_special_tokens: bool = False
+    ) -> str | list[str | None] | None:
+        """The token of an id, or of each, as the vocabulary spells it; None for an id that it does not have."""
+        if isinstance(ids, int):
+            token: str | None = self.backend_tokenizer.id_to_token(ids)
+            return token
+        left_out = set(self.all_special_ids) if skip_special_tokens else set()
+        return [self.backend_tokenizer.id_to_token(token_id) for token_id in _ids(ids) if token_id not in left_out]
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """The text of tokens as the vocabulary spells them."""
+        decoder = self.backend_tokenizer.decoder
+        return decoder.decode(list(tokens)) if decoder is not None else " ".join(tokens)
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        tools: Sequence[Any] | None = None,
+        *,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        tokenize: bool = True,
+        **names: Any,
+    ) -> Any:
+        """A conversation as the model expects it.
+
+        Args:
+            conversation: messages, `{"role": ..., "content": ...}` each; or several such lists.
+            tools: JSON schemas of functions that the model may call.
+            chat_template: Jinja source, or the name of one of the model's; None is the model's own.
+            add_generation_prompt: end with what makes the model answer.
+            tokenize: give token ids, else text.
+            names: further names for the template, e.g. `enable_thinking=False`.
+
+        Returns:
+            A list of ids, or a text; one of them a conversation if several were given.
+
+        Raises:
+            ValueError: the tokenizer has no template, or the template refuses the conversation.
+        """
+        if conversation and not isinstance(conversation[0], Mapping):
+            return [
+                self.apply_chat_template(
+                    one,
+                    tools,
+                    chat_template=chat_template,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=tokenize,
+                    **names,
+                )
+                for one in conversation
+            ]
+        from tinker_hl.tokenizer.chat_template import render  # jinja2 is slow to import
+
+        text = render(
+            self._template(chat_template, tools),
+            conversation,
+            add_generation_prompt=add_generation_prompt,
+            tools=tools,
+            names={**self.special_tokens_map, **names},
+        )
+        return self.encode(text, add_special_tokens=False) if tokenize else text
+
+    def _template(self, wanted: str | None, tools: Sequence[Any] | None) -> str:
+        named = _named_templates(self.chat_template)
+        for name in (wanted, None if wanted else "tool_use" if tools else None, None if wanted else "default"):
+            if name is not None and name in named:
+                return named[name]
+        if wanted is not None:
+            return wanted
+        raise ValueError(f"the tokenizer {self.name_or_path} has no chat template; give one as chat_template=")
+
+    def _special(self, name: str) -> int | None:
+        text = self.special_tokens_map.get(name)
+        token_id: int | None = None if text is None else self.backend_tokenizer.token_to_id(text)
+        return token_id
+
+    @property
+    def bos_token(self) -> str | None:
+        """Begins a text."""
+        return self.special_tokens_map.get("bos_token")
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Its id."""
+        return self._special("bos_token")
+
+    @property
+    def eos_token(self) -> str | None:
+        """Ends a text."""
+        return self.special_tokens_map.get("eos_token")
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Its id."""
+        return self._special("eos_token")
+
+    @property
+    def pad_token(self) -> str | None:
+        """Fills a row."""
+        return self.special_tokens_map.get("pad_token")
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """Its id."""
+        return self._special("pad_token")
+
+    @property
+    def unk_token(self) -> str | None:
+        """Stands for what the vocabulary does not have."""
+        return self.special_tokens_map.get("unk_token")
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """Its id."""
+        return self._special("unk_token")
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """Special tokens of the settings, each once."""
+        more = [_content(token) for token in _list(self.init_kwargs.get("additional_special_tokens"))]
+        more += [_content(token) for token in _list(self.init_kwargs.get("extra_special_tokens"))]
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *(text for text in more if text is not None)]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Their ids."""
+        ids = (self.backend_tokenizer.token_to_id(text) for text in self.all_special_tokens)
+        return [token_id for token_id in ids if token_id is not None]
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens without the added ones."""
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+        return size
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added ones included."""
+        vocabulary: dict[str, int] = self.backend_tokenizer.get_vocab(with_added_tokens=True)
+        return vocabulary
+
+    def __len__(self) -> int:
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
+        return size
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.name_or_path!r}, {len(self)} tokens)"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is no JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _content(token: Any) -> str | None:
+    """A special token's text: the settings have it bare, or with how it is to be matched."""
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _list(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _named_templates(template: Any) -> dict[str, str]:
+    """One template under the name `default`, or several under their own."""
+    if isinstance(template, str):
+        return {"default": template}
+    return {entry["name"]: entry["template"] for entry in _list(template) if isinstance(entry, Mapping)}
+
+
+def _ids(token_ids: Any) -> list[int]:
+    if hasattr(token_ids, "tolist"):
+        token_ids = token_ids.tolist()
+    if isinstance(token_ids, Mapping):
+        token_ids = token_ids["input_ids"]
+    return [token_ids] if isinstance(token_ids, int) else [int(token_id) for token_id in token_ids]
