@@ -10,7 +10,7 @@ models, and samples, may interleave.
 Shapes: N is the number of positions of a datum, K the number of candidate targets per position, V the vocabulary size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -172,13 +172,16 @@ class SampleOutput:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Everything that computes. Each method raises `UserFaultError`, `EngineError` or `EngineDiedError`."""
+    """Everything that computes. Each method raises `UserFaultError`, `EngineError` or `EngineDiedError`.
 
-    async def start(self) -> Sequence[BaseModelInfo]:
+    `async def` and a plain `def` that gives a coroutine both fit: an engine may do its first part at the call.
+    """
+
+    def start(self) -> Coroutine[Any, Any, Sequence[BaseModelInfo]]:
         """Load the base models; return when work can be done at once. Callable again after the engine died."""
         ...
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Stop, and free everything. Work under way ends with `EngineDiedError`."""
         ...
 
@@ -186,31 +189,31 @@ class Engine(Protocol):
         """Have `callback()` called (on the event loop) each time the engine dies without being asked to."""
         ...
 
-    async def create_adapter(self, model_id: str, base_model: str, lora: LoraSpec) -> None:
+    def create_adapter(self, model_id: str, base_model: str, lora: LoraSpec) -> Coroutine[Any, Any, None]:
         """Make a fresh adapter in training: B is zero, A is drawn from the seed."""
         ...
 
-    async def load_adapter(
+    def load_adapter(
         self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool
-    ) -> LoraSpec:
+    ) -> Coroutine[Any, Any, LoraSpec]:
         """Read a checkpoint folder into `model_id`, which is made if it does not exist; optimizer state if asked.
 
         `base_model` None takes the one that the checkpoint names. Returns the shape that the checkpoint has.
         """
         ...
 
-    async def unload_adapter(self, model_id: str) -> None:
+    def unload_adapter(self, model_id: str) -> Coroutine[Any, Any, None]:
         """Free an adapter in training and its optimizer state; an unknown id is no error."""
         ...
 
-    async def save_adapter(self, model_id: str, directory: Path, *, optimizer: bool) -> None:
+    def save_adapter(self, model_id: str, directory: Path, *, optimizer: bool) -> Coroutine[Any, Any, None]:
         """Write the adapter into an existing empty folder as PEFT lays it out, plus `optimizer.safetensors` if asked.
 
         Each file is flushed to disk before this returns. Whoever asked makes the folder visible by renaming it.
         """
         ...
 
-    async def forward_backward(
+    def forward_backward(
         self,
         model_id: str,
         data: Sequence[TrainingDatum],
@@ -218,30 +221,30 @@ class Engine(Protocol):
         loss_fn_config: Mapping[str, float | str],
         *,
         backward: bool,
-    ) -> TrainingOutput:
+    ) -> Coroutine[Any, Any, TrainingOutput]:
         """Run the data through the model; with `backward`, add the gradient of the summed loss to what is there."""
         ...
 
-    async def optim_step(self, model_id: str, settings: AdamSettings) -> Mapping[str, float]:
+    def optim_step(self, model_id: str, settings: AdamSettings) -> Coroutine[Any, Any, Mapping[str, float]]:
         """Apply the gradients gathered so far, then clear them; returns metrics, the gradient norm among them."""
         ...
 
-    async def create_sampler(
+    def create_sampler(
         self, sampler_id: str, base_model: str | None, *, model_id: str | None = None, directory: Path | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Make something that can be sampled and never changes: the bare base model (neither argument given), a copy of
         the adapter in training as it is now (`model_id`), or a checkpoint folder (`directory`). Idempotent by id.
         """
         ...
 
-    async def unload_sampler(self, sampler_id: str) -> None:
+    def unload_sampler(self, sampler_id: str) -> Coroutine[Any, Any, None]:
         """Free a sampler; an unknown id is no error."""
         ...
 
-    async def sample(self, job: SampleJob) -> SampleOutput:
+    def sample(self, job: SampleJob) -> Coroutine[Any, Any, SampleOutput]:
         """Sample; runs in one batch with whatever other jobs are under way."""
         ...
 
-    async def cancel_sample(self, job_id: str) -> None:
+    def cancel_sample(self, job_id: str) -> Coroutine[Any, Any, None]:
         """Give up a job's slot; its `sample` call ends with `UserFaultError`. An unknown id is no error."""
         ...
