@@ -3,6 +3,8 @@
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -161,6 +163,24 @@ def test_a_tag_that_tells_nothing_apart_may_change_or_be_absent() -> None:
     assert CreateSessionResponse.from_dict({"type": "create_session_v2", "session_id": "s"}).session_id == "s"
     assert CreateSessionResponse.from_dict({"session_id": "s"}).type_ is UNSET
     assert TryAgainResponse.from_dict({"type": "x", "request_id": "r", "queue_state": "y"}).queue_state == "y"
+
+
+# ---------------------------------------- how it is loaded
+
+
+def test_one_operation_does_not_load_every_type() -> None:
+    code = "import sys, tinker_api.api.futures.cancel_future as op; print(*(m for m in sys.modules if '.models.' in m))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["tinker_api.models.cancel_future_request"]
+
+
+def test_every_type_can_be_asked_for_by_name() -> None:
+    for name in models.__all__:
+        assert getattr(models, name).__name__ == name
+    assert set(models.__all__) <= set(dir(models))
+    missing = "Nothing"
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        getattr(models, missing)
 
 
 # ---------------------------------------- what it sends
