@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import tinker_api.models as models
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinker_api import AuthenticatedClient
 from tinker_api.api.checkpoints import delete_checkpoint
@@ -90,6 +90,7 @@ def test_an_unknown_enum_value_is_kept_as_text() -> None:
     assert checkpoint.to_dict()["checkpoint_type"] == "quantized"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_an_enum_value(text: str) -> None:
     value = QueueState(text)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinker_proto import tinker_public_pb2 as pb
 
@@ -103,6 +103,7 @@ def test_a_known_request_has_known_bytes() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     values=st.binary(max_size=32),
     shape=st.lists(st.integers(0, 2**62), max_size=3),

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TENSOR = {"data": [8, 9], "dtype": "int64", "shape": [2]}
@@ -197,6 +197,7 @@ def test_declared_defaults_fit_their_schemas(canonical: dict[str, Any]) -> None:
     assert tried > 50
 
 
+@settings(deadline=None)
 @given(
     data=st.lists(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False), max_size=8),
     dtype=st.sampled_from(["int64", "float32"]),
@@ -207,6 +208,7 @@ def test_any_tensor_of_numbers_fits(faults: Any, data: list[float], dtype: str, 
     assert faults("TensorData", tensor) == []
 
 
+@settings(deadline=None)
 @given(tag=st.text(max_size=12), extra=st.dictionaries(st.text(max_size=5), st.integers(), max_size=3))
 def test_an_optimizer_is_known_or_open_and_never_both(faults: Any, tag: str, extra: dict[str, int]) -> None:
     closed = tag in ("adamw", "dimuon")
