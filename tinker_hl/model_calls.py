@@ -19,6 +19,7 @@ from tinker_hl import loop
 from tinker_hl.chunking import plan_chunks
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
+from tinker_hl.codec.pieces import EncodedDatum
 from tinker_hl.errors import APIError, APIStatusError, SubmissionFailedError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.metrics_reduction import combine
@@ -55,7 +56,7 @@ class Pass:
 @attrs.frozen
 class _Encoded:
     chunks: Sequence[range]
-    datums: Sequence[bytes]
+    datums: Sequence[EncodedDatum]
     protobuf: bool
 
 
@@ -253,7 +254,7 @@ def _raise_together(failures: Sequence[BaseException], taken: Sequence[Promise])
     raise first
 
 
-def _build(model_id: str, seq_id: int, datums: Sequence[bytes], work: Pass, protobuf: bool) -> EncodedBody:
+def _build(model_id: str, seq_id: int, datums: Sequence[EncodedDatum], work: Pass, protobuf: bool) -> EncodedBody:
     codec = proto_codec if protobuf else json_codec
     content = codec.forward_backward_body(
         model_id, seq_id, datums, work.loss_fn, work.loss_fn_config, forward_only=not work.backward
@@ -261,7 +262,9 @@ def _build(model_id: str, seq_id: int, datums: Sequence[bytes], work: Pass, prot
     return EncodedBody(content, PROTOBUF if protobuf else JSON)
 
 
-def _build_compressed(model_id: str, seq_id: int, datums: Sequence[bytes], work: Pass, protobuf: bool) -> EncodedBody:
+def _build_compressed(
+    model_id: str, seq_id: int, datums: Sequence[EncodedDatum], work: Pass, protobuf: bool
+) -> EncodedBody:
     import zstandard
 
     plain = _build(model_id, seq_id, datums, work, protobuf)

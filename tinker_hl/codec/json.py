@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from tinker_hl.codec.pieces import EncodedDatum
 from tinker_hl.codec.structure import StructureError
 from tinker_hl.types.arrays import Array
 from tinker_hl.types.datum import Datum, as_tensor_data
@@ -85,7 +86,7 @@ def _chunk(chunk: ModelInputChunk) -> dict[str, Any]:
 def forward_backward_body(
     model_id: str,
     seq_id: int,
-    encoded: Sequence[bytes],
+    encoded: Sequence[EncodedDatum],
     loss_fn: str,
     loss_fn_config: Mapping[str, float | str] | None = None,
     *,
@@ -102,7 +103,11 @@ def forward_backward_body(
         forward_only: which of the two endpoints the body is for.
     """
     config = dict(loss_fn_config) if loss_fn_config else None
-    fields = {"data": [orjson.Fragment(datum) for datum in encoded], "loss_fn": loss_fn, "loss_fn_config": config}
+    fields = {
+        "data": [orjson.Fragment(bytes(datum)) for datum in encoded],
+        "loss_fn": loss_fn,
+        "loss_fn_config": config,
+    }
     name = "forward_input" if forward_only else "forward_backward_input"
     return json_bytes({name: fields, "model_id": model_id, "seq_id": seq_id})
 

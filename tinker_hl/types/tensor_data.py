@@ -3,6 +3,7 @@
 Torch is never imported unless a tensor is asked for; sparse conversions are done by numpy alone.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -236,7 +237,7 @@ def _wire_dtype(data: Any, dtype: str | None) -> TensorDtype:
 
 
 def _shaped(values: Array, shape: list[int]) -> Array:
-    if any(size < 0 for size in shape) or int(np.prod(shape, dtype=np.int64)) != values.size:
+    if any(size < 0 for size in shape) or math.prod(shape) != values.size:
         raise ValueError(f"{values.size} values do not fill shape {shape}")
     return values.reshape(shape)
 
