@@ -1,0 +1,69 @@
+"""P9: training tokens a second through HTTP, against a plain torch + peft loop with padded batches."""
+
+import sys
+
+import numpy as np
+
+from benchmarks.harness import OURS, Figures, Report, arguments, at_least, at_most, in_turns, run_workload
+from benchmarks.serving import MODEL, MODEL_FOLDER, environment, peak_megabytes, serving
+
+PLAIN = "torch + peft"
+
+
+def batches(*, quick: bool) -> dict[str, tuple[str, int]]:
+    """Lengths of the sequences of a batch, and steps, of each case."""
+    if quick:
+        return {"equal": ("8,8", 1), "mixed": ("4,8", 1)}
+    mixed = np.random.default_rng(1).integers(16, 257, 32)
+    return {"equal": (",".join(["128"] * 16), 12), "mixed": (",".join(map(str, mixed)), 8)}
+
+
+def case(lengths: str, steps: int, turns: int) -> dict[str, list[Figures]]:
+    """Both sides in turns; the service is the same one throughout, as it is in life."""
+    with serving() as service:
+
+        def ours() -> Figures:
+            found = run_workload(
+                sys.executable, "train_through_http.py", MODEL, str(steps), lengths, environment=environment(service)
+            )
+            return {**found, "peak MB": peak_megabytes(service)}
+
+        def plain() -> Figures:
+            return run_workload(sys.executable, "plain_training.py", str(MODEL_FOLDER), str(steps), lengths)
+
+        return in_turns({PLAIN: plain, OURS: ours}, turns)
+
+
+def main() -> None:
+    options = arguments("P9: training through HTTP against a loop of torch and peft.")
+    rounds: dict[str, list[Figures]] = {}
+    for name, (lengths, steps) in batches(quick=options.quick).items():
+        found = case(lengths, steps, 1 if options.quick else 3)
+        rounds |= {f"{side}, {name}": figures for side, figures in found.items()}
+    report = Report("P9", "training, LoRA of rank 32 on all linear layers of the packaged model", rounds)
+    report.goals = [
+        at_least(
+            "tokens/s, equal lengths, ours / plain",
+            report.rate("tokens/s", f"{OURS}, equal", f"{PLAIN}, equal"),
+            0.95,
+        ),
+        at_least(
+            "tokens/s, mixed lengths, ours / plain", report.rate("tokens/s", f"{OURS}, mixed", f"{PLAIN}, mixed"), 1.2
+        ),
+        *(
+            at_most(
+                f"peak memory, {name} lengths, service / plain loop",
+                report.ratio("peak MB", f"{OURS}, {name}", f"{PLAIN}, {name}"),
+                1.0,
+            )
+            for name in ("equal", "mixed")
+        ),
+    ]
+    report.notes = [
+        "Equal: 16 x 128 tokens. Mixed: 32 sequences of 16 to 256 tokens; padding is not counted as tokens."
+    ]
+    report.show()
+
+
+if __name__ == "__main__":
+    main()
