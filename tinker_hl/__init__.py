@@ -1,7 +1,7 @@
 """The research client for the Tinker API.
 
-Importing it is cheap: every name below is loaded from its module on first use (PEP 562), and neither torch nor numpy nor
-an HTTP library before a client or a type is.
+Importing it is cheap: every name below is loaded from its module on first use (PEP 562), and neither torch nor numpy
+nor an HTTP library before a client or a type is.
 """
 
 import importlib

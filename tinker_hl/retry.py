@@ -190,8 +190,7 @@ class RetryBudget:
     async def take(self, clock: Clock, until: float) -> bool:
         """Take a token, waiting for one until the clock shows `until`; False if none came."""
         self._refill(clock.now())
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
+        if self._spend():
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -204,8 +203,7 @@ class RetryBudget:
     def give_back(self, taken: float) -> None:
         """A call succeeded after `taken` retries: their tokens, and a little more, go to whoever waits."""
         self._tokens = min(self._reserve, self._tokens + taken + SUCCESS_BONUS)
-        while self._tokens >= 1.0 and self._waiting:
-            self._tokens -= 1.0
+        while self._waiting and self._spend():
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
@@ -221,11 +219,17 @@ class RetryBudget:
             else:
                 return True
             self._refill(clock.now())
-            if self._tokens >= 1.0:
-                self._tokens -= 1.0
+            if self._spend():
                 return True
             if clock.now() >= until:
                 return False
+
+    def _spend(self) -> bool:
+        """Take a token if there is a whole one, but for what rounding has lost."""
+        if self._tokens < 1.0 - 1e-9:
+            return False
+        self._tokens = max(0.0, self._tokens - 1.0)
+        return True
 
     def _refill(self, now: float) -> None:
         # Only up to one token: a quiet hour must not save up a burst.

@@ -193,6 +193,7 @@ class Session:
             self._life.session_id = answer.parsed.session_id
             self._tell_messages(orjson.loads(answer.content))
             self.connection.events.emit("session_started", "ServiceClient", detail=str(self._life.session_id))
+        _finish_all_first()
         self._life.heartbeat = loop.spawn(_beat(weakref.ref(self), self._life), name="tinker-hl-heartbeat")
         return str(self._life.session_id)
 
@@ -258,7 +259,12 @@ def _exit_status() -> EndStatus:
     return "errored" if isinstance(last, Exception) else "interrupted"
 
 
-@atexit.register
+def _finish_all_first() -> None:
+    """Have sessions finished before anything that was registered until now ends, such as a local service."""
+    atexit.unregister(_finish_all)
+    atexit.register(_finish_all)
+
+
 def _finish_all() -> None:
     """Finish what is still open when the interpreter ends, without holding it up for long."""
     open_lives = [session._life for session in list(_sessions) if not session._life.ended]
