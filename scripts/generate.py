@@ -154,7 +154,7 @@ def files_of(folder: Path) -> set[str]:
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != ".gitignore"
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 
