@@ -16,15 +16,15 @@ from tinker_hl.futures import APIFuture
 from tinker_hl.turns import PartlyTakenError, Turn, Turns, waited_for
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     pass
 
 
-class Unclear(Exception):
+class UnclearError(Exception):
     pass
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     def __init__(self, name: str, failed: str, error: BaseException) -> None:
         super().__init__(name, failed, error)
         self.failed = failed
@@ -32,7 +32,7 @@ class Broken(Exception):
 
 
 def turns_of_test() -> Turns:
-    return Turns(lambda error: isinstance(error, Refused), Broken)
+    return Turns(lambda error: isinstance(error, RefusedError), BrokenError)
 
 
 def call(turns: Turns, name: str, send: Callable[[range], Awaitable[Any]], count: int = 1) -> APIFuture[Any]:
@@ -105,7 +105,7 @@ async def _run(turn: Turn, index: int, step: Step, taken: list[tuple[int, range]
         for _ in range(step.pauses):
             await asyncio.sleep(0)
         if step.outcome == "refused":
-            raise Refused
+            raise RefusedError
         taken.append((index, ids))
         return ids
 
@@ -145,17 +145,17 @@ def _collect(into: list[range]) -> Callable[[range], Awaitable[None]]:
 
 def test_an_unclear_failure_breaks_all_later_calls_and_names_itself() -> None:
     turns = turns_of_test()
-    error = Unclear("no answer")
+    error = UnclearError("no answer")
 
     async def fail(ids: range) -> None:
         raise error
 
     first = call(turns, "forward_backward", fail)
     later = [call(turns, f"call {index}", _nothing) for index in range(3)]
-    with pytest.raises(Unclear):
+    with pytest.raises(UnclearError):
         first.result(10)
     for future in later:
-        with pytest.raises(Broken) as caught:
+        with pytest.raises(BrokenError) as caught:
             future.result(10)
         assert caught.value.failed == "forward_backward"
         assert caught.value.first is error
@@ -165,12 +165,12 @@ def test_a_partly_taken_call_raises_its_cause_and_breaks_the_order() -> None:
     turns = turns_of_test()
 
     async def partly(ids: range) -> None:
-        raise PartlyTakenError from Refused("chunk 2")
+        raise PartlyTakenError from RefusedError("chunk 2")
 
     first, second = call(turns, "first", partly, 3), call(turns, "second", _nothing)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         first.result(10)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         second.result(10)
 
 
