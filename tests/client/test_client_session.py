@@ -1,0 +1,176 @@
+"""Sessions: opened late, kept alive, finished once, by whatever way they end."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from scripted_server import Reply, ScriptedServer, Seen
+
+import tinker_hl
+from tinker_hl import AdamParams, loop, session
+from tinker_hl.transport import AsgiTransport
+
+
+def until(condition: object, seconds: float = 10.0) -> bool:
+    """Wait for a condition on the loop's side; whether it came true."""
+
+    async def poll() -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():  # type: ignore[operator]
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    return loop.run(poll()).result(seconds + 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "success"), (ValueError, "errored"), (KeyboardInterrupt, "interrupted")]
+)
+def test_the_with_block_tells_how_it_ended(error: type[BaseException] | None, status: str) -> None:
+    server = ScriptedServer()
+    try:
+        with server.client() as service:
+            service.create_lora_training_client("base").result(10)
+            if error is not None:
+                raise error
+    except BaseException as caught:
+        assert type(caught) is error
+    assert [request.json["reason"] for request in server.paths("finish")] == [{"type": status}]
+
+
+def test_nothing_works_after_close_and_closing_again_does_nothing() -> None:
+    server = ScriptedServer()
+    service = server.client()
+    training = service.create_lora_training_client("base").result(10)
+    service.close("errored", "ran out of patience").result(10)
+    service.close().result(10)
+    assert [request.json["detail"] for request in server.paths("finish")] == ["ran out of patience"]
+    for use in (
+        lambda: training.optim_step(AdamParams()),
+        lambda: service.create_lora_training_client("base"),
+        lambda: service.create_sampling_client(base_model="base"),
+        service.get_server_capabilities,
+        service.__enter__,
+    ):
+        with pytest.raises(tinker_hl.SessionClosedError):
+            use()
+    with pytest.raises(ValueError, match="success"):
+        service.close("done")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [404, 405, 410])
+def test_a_server_that_knows_no_finish_is_let_be(status: int) -> None:
+    server = ScriptedServer()
+    server.faults["finish"] = [Reply(status)]
+    with server.client() as service:
+        service.create_lora_training_client("base").result(10)
+
+
+def test_a_dropped_client_does_not_live_on() -> None:
+    server = ScriptedServer()
+    service = server.client()
+    training = service.create_lora_training_client("base").result(10)
+    del service
+    gc.collect()
+    training.optim_step(AdamParams()).result(10)
+    assert not server.paths("finish")
+    del training
+    gc.collect()
+    assert until(lambda: bool(server.paths("finish")))
+
+
+def test_a_session_that_was_handed_on_is_not_finished_by_being_dropped() -> None:
+    server = ScriptedServer()
+    service = server.client()
+    sampling = service.create_sampling_client(base_model="base").result(10)
+    sampling.get_sampler_handle()
+    life = service._session._life
+    del service, sampling
+    gc.collect()
+    assert until(lambda: life.ended)
+    assert not server.paths("finish")
+
+
+def test_the_session_is_opened_once_for_many_callers() -> None:
+    server = ScriptedServer()
+
+    async def slow(request: Seen) -> Reply:
+        await asyncio.sleep(0.05)
+        return Reply(body={"session_id": "S"})
+
+    server.faults["create_session"] = [slow]
+    with server.client() as service:
+        clients = [service.create_lora_training_client("base") for _ in range(5)]
+        assert [client.model_id for client in clients] == [f"S:train:{number}" for number in range(5)]
+    assert len(server.paths("create_session")) == 1
+
+
+def test_heartbeats_go_on_after_failures_and_end_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
+    server = ScriptedServer()
+    server.faults["session_heartbeat"] = [Reply(500), None, Reply(404)]
+    service = server.client()
+    training = service.create_lora_training_client("base").result(10)
+    assert until(lambda: len(server.paths("session_heartbeat")) >= 5)
+    assert server.paths("session_heartbeat")[0].json["session_id"] == "S"
+    server.faults["session_heartbeat"] = [Reply(410)]
+    assert until(lambda: service._session._life.ended)
+    with pytest.raises(tinker_hl.SessionClosedError):
+        training.optim_step(AdamParams())
+    service.close().result(10)
+    assert not server.paths("finish")
+
+
+def test_metadata_project_name_and_tags_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINKER_TAGS", "b,a,,b")
+    monkeypatch.setenv("TINKER_PROJECT_ID", "from-environment")
+    server = ScriptedServer()
+    with server.client(display_name="first try") as service:
+        service.create_lora_training_client("base").result(10)
+        assert service.get_console_url().endswith("/sessions/S")
+    (created,) = server.paths("create_session")
+    assert created.json["tags"] == ["b", "a"]
+    assert created.json["project_id"] == "from-environment"
+    assert created.json["display_name"] == "first try"
+    assert created.json["sdk_version"]
+
+
+def test_the_interpreters_end_finishes_the_session() -> None:
+    program = textwrap.dedent("""
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        from scripted_server import ScriptedServer
+        server = ScriptedServer()
+        import atexit
+        @atexit.register
+        def report():
+            print([request.json["reason"]["type"] for request in server.paths("finish")])
+        service = server.client()
+        service.create_lora_training_client("base").result(20)
+        if sys.argv[2] == "fail":
+            raise ValueError("the script fails")
+    """)
+    for way, told in (("end", "['success']"), ("fail", "['errored']")):
+        arguments = [sys.executable, "-c", program, __file__.rsplit("/", 1)[0], way]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+        assert told in done.stdout, done.stderr
+
+
+def test_the_transport_of_somebody_else_is_left_open() -> None:
+    closed = []
+
+    class Transport(AsgiTransport):
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    server = ScriptedServer()
+    service = tinker_hl.ServiceClient(base_url="http://x", transport=Transport(server, lifespan=False))
+    service.create_lora_training_client("base").result(10)
+    service.close().result(10)
+    assert not closed
