@@ -1,0 +1,162 @@
+"""The service as an ASGI app: routes from the spec, and the same way in for every request.
+
+    key -> parameters -> body (limits, JSON, schema, defaults) -> handler -> answer
+
+It does not know what an operation does. An operation without a handler, or a handler without one, is an error at once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tinker_local import bodies
+from tinker_local.auth import Gate
+from tinker_local.clock import Clock
+from tinker_local.engine.protocol import Engine
+from tinker_local.errors import (
+    ApiError,
+    on_api_error,
+    on_http_exception,
+    on_unexpected,
+    on_wire_fault,
+)
+from tinker_local.handlers import HANDLERS
+from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.handlers.checkpoints import DOWNLOAD_PATH, download
+from tinker_local.runs.refusals import note_refusal
+from tinker_local.service import Service
+from tinker_local.settings import Settings
+from tinker_local.spec import Operation, Spec, load_spec
+from tinker_local.validation import Validation
+from tinker_local.wire.faults import WireFault
+
+__all__ = ["create_app"]
+
+_OPEN_TO_ALL = frozenset({"get_health"})
+"""Answered without a key: whoever starts a service wants to know when it is ready."""
+_LARGE = 64 * 1024
+"""Bytes of a body from which on it is parsed in a thread, so that heartbeats do not wait."""
+
+
+def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None) -> Starlette:
+    """The service behind its routes.
+
+    Its lifespan opens the store and begins to start the engine; the health check passes when the engine can work. While
+    it runs, `app.state.service` is the `Service`.
+
+    Args:
+        settings: what was chosen.
+        engine: what computes; the app starts and closes it.
+        clock: the time, which tests move.
+
+    Raises:
+        ValueError: everybody could reach it and nobody would need a key, or the spec and the handlers do not match.
+    """
+    spec = load_spec()
+    door = _Door(spec, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service = Service(settings, engine, clock or Clock())
+        app.state.service = service
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    routes = [
+        Route(operation.path, door.endpoint(operation, handler), methods=[operation.method])
+        for operation, handler in _matched(spec, HANDLERS)
+    ]
+    return Starlette(
+        routes=[*routes, Route(DOWNLOAD_PATH, _download, methods=["GET"])],
+        lifespan=lifespan,
+        exception_handlers={
+            ApiError: on_api_error,
+            WireFault: on_wire_fault,
+            HTTPException: on_http_exception,
+            Exception: on_unexpected,
+        },
+    )
+
+
+def _matched(spec: Spec, handlers: Mapping[str, Handler]) -> list[tuple[Operation, Handler]]:
+    declared = {operation.operation_id for operation in spec.operations}
+    if declared != set(handlers):
+        raise ValueError(
+            f"operations without a handler: {sorted(declared - set(handlers))}; "
+            f"handlers without an operation: {sorted(set(handlers) - declared)}"
+        )
+    return [(operation, handlers[operation.operation_id]) for operation in spec.operations]
+
+
+class _Door:
+    """The way in, the same for all operations."""
+
+    def __init__(self, spec: Spec, settings: Settings) -> None:
+        self._validation = Validation(spec)
+        self._gate = Gate(settings)
+        self._settings = settings
+
+    def endpoint(self, operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """What Starlette calls for an operation."""
+
+        async def endpoint(request: Request) -> Response:
+            owner = "" if operation.operation_id in _OPEN_TO_ALL else self._gate.owner(request)
+            service: Service = request.app.state.service
+            parameters = self._validation.parameters(operation, request.path_params, request.query_params)
+            raw = b""
+            try:
+                if operation.body is not None:
+                    raw = await self._raw(request)
+                body, protobuf = await self._body(request, operation, raw)
+                call = Call(
+                    service=service, request=request, owner=owner, parameters=parameters, body=body, protobuf=protobuf
+                )
+                return _answer(await handler(call))
+            except (ApiError, WireFault) as problem:
+                if operation.body is not None and (isinstance(problem, WireFault) or problem.final):
+                    note_refusal(service.models, owner, raw, protobuf=_is_protobuf(request))
+                raise
+
+        return endpoint
+
+    async def _raw(self, request: Request) -> bytes:
+        try:
+            return await bodies.read(request, self._settings.max_body_bytes, self._settings.max_inflated_bytes)
+        except ClientDisconnect:
+            raise ApiError(400, "cut", "the connection ended before the body did") from None
+
+    async def _body(self, request: Request, operation: Operation, raw: bytes) -> tuple[dict[str, Any], bytes | None]:
+        if operation.body is None:
+            return {}, None
+        if bodies.content_type(request, operation) == bodies.PROTOBUF:
+            return {}, raw
+        if len(raw) < _LARGE:
+            return self._validation.body(operation, bodies.parsed(raw)), None
+        return await asyncio.to_thread(lambda: self._validation.body(operation, bodies.parsed(raw))), None
+
+
+def _is_protobuf(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(bodies.PROTOBUF)
+
+
+def _answer(result: Result) -> Response:
+    if result is None:
+        return Response(status_code=204)
+    if isinstance(result, Response):
+        return result
+    return Response(orjson.dumps(result), media_type=bodies.JSON)
+
+
+async def _download(request: Request) -> Response:
+    return await download(request.app.state.service, request)

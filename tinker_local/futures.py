@@ -1,0 +1,336 @@
+"""Promises: what was accepted and will come to a result, or to `{"error", "category"}`. Waiters are woken in memory.
+
+A promise never loses its result by being asked for it: it stays for a while after each delivery, then it is gone (410).
+It does not know HTTP, nor who computes.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import attrs
+import orjson
+
+from tinker_local.clock import Clock
+from tinker_local.engine.protocol import SampleOutput, TrainingOutput
+from tinker_local.errors import gone, not_found
+from tinker_local.wire.results import sample_json, sample_proto, training_json, training_proto
+
+__all__ = ["Answer", "Category", "Failure", "Futures", "JsonAnswer", "Promise", "SampleAnswer", "TrainingAnswer"]
+
+Category = Literal["user", "server", "unknown"]
+
+_REMEMBERED = 200_000
+"""Ids of promises that are gone, so that a late question is answered 410 and not 404; some 30 MB at most."""
+
+
+_MANY = 100_000
+"""Numbers of a result that take some milliseconds to encode."""
+
+
+class Answer(Protocol):
+    """What a promise comes to, in the forms in which clients ask for it."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a failure."""
+        ...
+
+    @property
+    def large(self) -> bool:
+        """Whether making a form may take long enough to be noticed by others."""
+        ...
+
+    def json(self) -> bytes:
+        """As JSON."""
+        ...
+
+    def protobuf(self) -> bytes | None:
+        """As protobuf, where the protocol has such a form."""
+        ...
+
+
+@attrs.frozen
+class JsonAnswer:
+    """A result that is small, and JSON for everybody."""
+
+    content: Mapping[str, Any]
+    failed = False
+    large = False
+
+    def json(self) -> bytes:
+        """The content."""
+        return orjson.dumps(self.content)
+
+    def protobuf(self) -> None:
+        """There is none."""
+        return
+
+
+@attrs.frozen
+class Failure:
+    """The work was refused (`user`) or could not be done (`server`)."""
+
+    error: str
+    category: Category
+    failed = True
+    large = False
+
+    def json(self) -> bytes:
+        """The failure, told with status 200: clients ask again for ever after most others."""
+        return orjson.dumps({"error": self.error, "category": self.category})
+
+    def protobuf(self) -> None:
+        """There is none."""
+        return
+
+
+@attrs.define
+class _Encoded:
+    """An answer whose forms are made when they are first asked for, and kept."""
+
+    failed = False
+    _json: bytes | None = attrs.field(default=None, init=False)
+    _protobuf: bytes | None = attrs.field(default=None, init=False)
+
+
+@attrs.define
+class TrainingAnswer(_Encoded):
+    """What a pass through the model gave."""
+
+    output: TrainingOutput
+
+    @property
+    def large(self) -> bool:
+        """Whether it has many numbers."""
+        return sum(values.size for values in self.output.logprobs) > _MANY
+
+    def json(self) -> bytes:
+        """For clients before 0.19."""
+        if self._json is None:
+            self._json = orjson.dumps(training_json(self.output), option=orjson.OPT_SERIALIZE_NUMPY)
+        return self._json
+
+    def protobuf(self) -> bytes:
+        """For newer ones."""
+        if self._protobuf is None:
+            self._protobuf = training_proto(self.output)
+        return self._protobuf
+
+
+@attrs.define
+class SampleAnswer(_Encoded):
+    """What sampling gave."""
+
+    output: SampleOutput
+    sequence_ids: tuple[str, ...]
+
+    @property
+    def large(self) -> bool:
+        """Whether it has many numbers."""
+        return sum(sequence.tokens.size for sequence in self.output.sequences) > _MANY
+
+    def json(self) -> bytes:
+        """For clients before 0.18.1."""
+        if self._json is None:
+            content = sample_json(self.output, sequence_ids=self.sequence_ids)
+            self._json = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+        return self._json
+
+    def protobuf(self) -> bytes:
+        """For newer ones."""
+        if self._protobuf is None:
+            self._protobuf = sample_proto(self.output)
+        return self._protobuf
+
+
+@attrs.define(eq=False, kw_only=True)
+class Promise:
+    """Something that was accepted. It gets its answer once; a second one is ignored."""
+
+    request_id: str
+    owner: str
+    session_id: str | None = None
+    model_id: str | None = None
+    sequence_ids: tuple[str, ...] = ()
+    fingerprint: bytes = b""
+    """Tells whether a repeated submission is the same."""
+    feed: "Feed | None" = None
+    """Where its completion is announced, for samples."""
+    held_by: str | None = None
+    """Why it does not run yet, for people."""
+    answer: Answer | None = attrs.field(default=None, init=False)
+    keep_until: float | None = attrs.field(default=None, init=False)
+    """Monotonic; None as long as nothing has been delivered and the session lives."""
+    on_done: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is an answer."""
+        return self.answer is not None
+
+    def resolve(self, answer: Answer) -> None:
+        """Give the answer and wake whoever waits."""
+        if self.answer is not None:
+            return
+        self.answer = answer
+        self.held_by = None
+        callbacks, self.on_done = self.on_done, []
+        for callback in callbacks:
+            callback()
+        if self.feed is not None:
+            self.feed.announce(self)
+
+    def fail(self, error: str, category: Category) -> None:
+        """Give a failure as the answer."""
+        self.resolve(Failure(error, category))
+
+    async def wait(self, seconds: float) -> Answer | None:
+        """The answer, or None if there is none within the time."""
+        if self.answer is None and seconds > 0:
+            await _woken(self.on_done, seconds)
+        return self.answer
+
+    def submitted(self) -> dict[str, Any]:
+        """The `UntypedAPIFuture` that a submission is answered with."""
+        body: dict[str, Any] = {"request_id": self.request_id}
+        if self.model_id is not None:
+            body["model_id"] = self.model_id
+        if self.sequence_ids:
+            body["sample_sequence_ids"] = list(self.sequence_ids)
+        return body
+
+
+async def _woken(callbacks: list[Callable[[], None]], seconds: float) -> None:
+    """Wait until one of the callbacks is called, or the time is up."""
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    callbacks.append(wake)
+    try:
+        await asyncio.wait([woken], timeout=seconds)
+    finally:
+        woken.cancel()
+        if wake in callbacks:
+            callbacks.remove(wake)
+
+
+@attrs.define(eq=False)
+class Feed:
+    """Completions of one client of a sampling session, numbered from 1; acknowledged ones are forgotten."""
+
+    _completions: deque[tuple[int, Promise]] = attrs.field(factory=deque, init=False)
+    _cursor: int = attrs.field(default=0, init=False)
+    _waiting: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+
+    def announce(self, promise: Promise) -> None:
+        """One more is done."""
+        self._cursor += 1
+        self._completions.append((self._cursor, promise))
+        waiting, self._waiting = self._waiting, []
+        for wake in waiting:
+            wake()
+
+    async def after(self, cursor: int, seconds: float) -> tuple[list[Promise], int]:
+        """Those announced after `cursor`, waited for if there are none yet; and the new cursor, never below the old."""
+        while self._completions and self._completions[0][0] <= cursor:
+            self._completions.popleft()
+        if not self._completions and seconds > 0:
+            await _woken(self._waiting, seconds)
+        news = [promise for number, promise in self._completions if number > cursor]
+        return news, max(cursor, self._cursor)
+
+
+class Futures:
+    """All promises of one service, by id."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        retention: float,
+        *,
+        recall: Callable[[str], "Promise | None"],
+        existed: Callable[[str], bool],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            clock: for retention.
+            retention: seconds that a result stays after its last delivery, or after its session's end.
+            recall: a kept promise from before the service was started, with its answer.
+            existed: whether an id that is unknown here was given out before the service was started.
+        """
+        self._clock = clock
+        self._retention = retention
+        self._recall = recall
+        self._existed = existed
+        self._promises: dict[str, Promise] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._feeds: dict[tuple[str, int], Feed] = {}
+
+    def __len__(self) -> int:
+        return len(self._promises)
+
+    def add(self, promise: Promise) -> Promise:
+        """Take a new promise in."""
+        self._promises[promise.request_id] = promise
+        return promise
+
+    def find(self, request_id: str) -> Promise | None:
+        """A promise, if it is still here or can be recalled."""
+        promise = self._promises.get(request_id)
+        if promise is None and not self.was(request_id):
+            promise = self._recall(request_id)
+            if promise is not None:
+                self.add(promise)
+        return promise
+
+    def was(self, request_id: str) -> bool:
+        """Whether a promise of this id was here, and is no longer."""
+        return request_id in self._gone
+
+    def get(self, request_id: str, owner: str) -> Promise:
+        """A promise of this owner. Raises `ApiError`: 410 if it is no longer kept, 404 if it never was."""
+        promise = self.find(request_id)
+        if promise is not None and promise.owner == owner:
+            return promise
+        if promise is None and (self.was(request_id) or self._existed(request_id)):
+            raise gone(f"the result of {request_id} is no longer kept; make the request again if it is still needed")
+        raise not_found(f"no request {request_id[:120]}")
+
+    def feed(self, sampling_session_id: str, clone: int) -> Feed:
+        """The completions of one client of a sampling session."""
+        return self._feeds.setdefault((sampling_session_id, clone), Feed())
+
+    def delivered(self, promise: Promise) -> None:
+        """Its answer is on the way: from now on the time runs."""
+        promise.keep_until = self._clock.monotonic() + self._retention
+
+    def taken(self, request_id: str, owner: str) -> None:
+        """Its answer has arrived for certain: it need not be kept."""
+        promise = self._promises.get(request_id)
+        if promise is not None and promise.owner == owner and promise.done:
+            promise.keep_until = self._clock.monotonic()
+
+    def end_session(self, session_id: str) -> None:
+        """Forget its feeds; its results stay for the usual time, see `sweep`."""
+        for key in [key for key in self._feeds if key[0].startswith(f"{session_id}:")]:
+            del self._feeds[key]
+
+    def sweep(self, is_open: Callable[[str], bool]) -> None:
+        """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open."""
+        now = self._clock.monotonic()
+        done = [promise for promise in self._promises.values() if promise.done]
+        for promise in done:
+            if promise.keep_until is None:
+                if promise.session_id is None or not is_open(promise.session_id):
+                    self.delivered(promise)
+            elif promise.keep_until <= now:
+                del self._promises[promise.request_id]
+                self._gone[promise.request_id] = None
+        while len(self._gone) > _REMEMBERED:
+            self._gone.popitem(last=False)

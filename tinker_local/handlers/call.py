@@ -1,0 +1,33 @@
+"""What a handler is given and may return."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tinker_local.service import Service
+
+__all__ = ["Call", "Handler", "Result"]
+
+Result = Mapping[str, Any] | Response | None
+"""A JSON object for 200, a whole response, or nothing for 204."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Call:
+    """One request, let in and checked."""
+
+    service: Service
+    request: Request
+    owner: str
+    parameters: Mapping[str, Any]
+    """Of path and query, converted, with the spec's defaults."""
+    body: dict[str, Any]
+    """The JSON body with the spec's defaults; empty where there is none."""
+    protobuf: bytes | None = None
+    """The body where it is protobuf."""
+
+
+Handler = Callable[[Call], Awaitable[Result]]

@@ -1,0 +1,62 @@
+"""Health, capabilities, and the settings that clients ask for."""
+
+from collections.abc import Mapping
+
+from tinker_local.engine.protocol import BaseModelInfo
+from tinker_local.handlers.call import Call, Handler, Result
+
+__all__ = ["HANDLERS"]
+
+_CLIENT_CONFIG = {
+    "pjwt_auth_enabled": False,
+    "parallel_fwdbwd_chunks": True,
+    "proto_compress_fwdbwd": False,  # on loopback compressing costs more than it saves
+    "proto_write_fwdbwd": True,
+    "fwdbwd_max_chunk_len": 1024,
+    "fwdbwd_max_chunk_bytes_count": 5_000_000,
+    "sample_use_retrieve_futures": True,
+    "sample_join_sampling_session": True,
+    "custom_loss_server_side": False,
+    "create_model_via_load_weights": True,
+}
+_DYNAMIC_CONFIG = {"refresh_interval_sec": 300, "sample_cancel_enabled": True, "sample_cancel_max_batch_size": 64}
+
+
+async def get_health(call: Call) -> Result:
+    """Ready means that training and sampling work now."""
+    call.service.supervision.require()
+    return {"status": "ok"}
+
+
+async def get_server_capabilities(call: Call) -> Result:
+    """Each base model under each of its names."""
+    infos = call.service.supervision.models
+    return {"supported_models": [_supported(info, name) for info in infos for name in (info.name, *info.aliases)]}
+
+
+async def get_client_config(_: Call) -> Result:
+    """Settings for clients, once."""
+    return _CLIENT_CONFIG
+
+
+async def get_client_dynamic_config(_: Call) -> Result:
+    """Settings for clients, again and again."""
+    return _DYNAMIC_CONFIG
+
+
+def _supported(info: BaseModelInfo, name: str) -> Mapping[str, object]:
+    return {
+        "model_name": name,
+        "max_context_length": info.max_context_length,
+        "trainable": True,
+        "sampleable": True,
+        "tokenizer_id": info.directory,
+    }
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "get_health": get_health,
+    "get_server_capabilities": get_server_capabilities,
+    "get_client_config": get_client_config,
+    "get_client_dynamic_config": get_client_dynamic_config,
+}

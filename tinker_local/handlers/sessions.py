@@ -1,0 +1,173 @@
+"""Sessions: open, keep alive, finish, find."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from tinker_local.clock import rfc3339
+from tinker_local.errors import bad_request, invalid
+from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.store.records import SessionRecord
+
+__all__ = ["HANDLERS"]
+
+_MOST_ON_A_PAGE = 1000
+_SEARCHED_AT_ONCE = 200
+_DEFAULT_PROJECT = "default"
+
+
+async def create_session(call: Call) -> Result:
+    """Open a session."""
+    body = call.body
+    session = await call.service.sessions.create(
+        call.owner,
+        tags=body["tags"],
+        user_metadata=body.get("user_metadata"),
+        sdk_version=body["sdk_version"],
+        project_id=body.get("project_id"),
+        display_name=body.get("display_name"),
+    )
+    return {"type": "create_session", "session_id": session.session_id}
+
+
+async def heartbeat_session(call: Call) -> Result:
+    """The client is alive."""
+    sessions = call.service.sessions
+    sessions.heard(sessions.get(call.body["session_id"], call.owner))
+    return {"type": "session_heartbeat"}
+
+
+async def finish_session(call: Call) -> Result:
+    """End it; a second time nothing happens."""
+    sessions = call.service.sessions
+    session_id = call.parameters["session_id"]
+    if sessions.record(session_id, call.owner).ended_at is None and sessions.is_open(session_id):
+        status = {"type": "client_finished", "reason": {"type": call.body["reason"]["type"]}}
+        if call.body.get("detail") is not None:
+            status["detail"] = call.body["detail"]
+        why = f"session {session_id} was finished before this was done"
+        await call.service.end_session(sessions.get(session_id, call.owner), status, why)
+    return None
+
+
+async def list_sessions(call: Call) -> Result:
+    """Ids, the newest first."""
+    limit = min(call.parameters["limit"], _MOST_ON_A_PAGE)
+    found = call.service.records.sessions(call.owner, limit, call.parameters["offset"])
+    return {"sessions": [session.session_id for session in found]}
+
+
+async def get_session(call: Call) -> Result:
+    """What belongs to it."""
+    record = call.service.sessions.record(call.parameters["session_id"], call.owner)
+    records = call.service.records
+    return {
+        "training_run_ids": [run.run_id for run in records.runs_of(record.session_id)],
+        "sampler_ids": [sampler.sampler_id for sampler in records.samplers_of(record.session_id)],
+        "user_metadata": as_texts(record.user_metadata),
+        "display_name": record.display_name,
+    }
+
+
+async def assign_session_project(call: Call) -> Result:
+    """Move it."""
+    sessions, project_id = call.service.sessions, call.body["project_id"]
+    if not project_id.strip():
+        raise bad_request("project_id is empty")
+    record = sessions.record(call.parameters["session_id"], call.owner)
+    if sessions.is_open(record.session_id):
+        await sessions.change(sessions.get(record.session_id, call.owner), project_id=project_id)
+    else:
+        changed = attrs.evolve(record, project_id=project_id)
+        await call.service.records.write(call.service.records.put_session(changed))
+    return None
+
+
+async def search_sessions(call: Call) -> Result:
+    """Look through the caller's sessions, the newest first."""
+    body, records = call.body, call.service.records
+    owner = body.get("owner") or {"type": "own"}
+    if owner["type"] == "user" and call.owner not in owner["owner_urns"]:
+        return {"sessions": []}
+    at, session_id = _after(body.get("cursor"))
+    found: list[SessionRecord] = []
+    while len(found) <= body["limit"]:
+        page = records.sessions_before(call.owner, at, session_id, _SEARCHED_AT_ONCE)
+        found += [session for session in page if _matches(session, body)]
+        if len(page) < _SEARCHED_AT_ONCE:
+            break
+        at, session_id = page[-1].created_at, page[-1].session_id
+    more, found = len(found) > body["limit"], found[: body["limit"]]
+    answer: dict[str, Any] = {"sessions": [_summary(call, session) for session in found]}
+    if more:
+        answer["next_cursor"] = {
+            "last_created_at": rfc3339(found[-1].created_at),
+            "last_session_id": found[-1].session_id,
+        }
+    return answer
+
+
+def as_texts(metadata: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Free-form labels as answers carry them: texts."""
+    if metadata is None:
+        return None
+    return {name: value if isinstance(value, str) else str(value) for name, value in metadata.items()}
+
+
+def _after(cursor: Mapping[str, str] | None) -> tuple[float, str]:
+    if cursor is None:
+        return float("inf"), ""
+    try:
+        moment = datetime.fromisoformat(cursor["last_created_at"])
+    except ValueError:
+        raise invalid(("body", "cursor", "last_created_at"), "it is no date and time") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(), cursor["last_session_id"]
+
+
+def _matches(session: SessionRecord, body: Mapping[str, Any]) -> bool:
+    named = [session.session_id == body["session_id"]] if body.get("session_id") is not None else []
+    if body.get("display_name") is not None:
+        title = (session.display_name or "").casefold()
+        named.append(all(word in title for word in body["display_name"].casefold().split()))
+    projects, labels = body.get("project_ids"), as_texts(session.user_metadata) or {}
+    return (
+        (any(named) or not named)
+        and (projects is None or (session.project_id or _DEFAULT_PROJECT) in projects)
+        and all(labels.get(name) == value for name, value in (body.get("user_metadata") or {}).items())
+        and (body.get("statuses") is None or any(_has_status(session, query) for query in body["statuses"]))
+    )
+
+
+def _has_status(session: SessionRecord, query: Mapping[str, Any]) -> bool:
+    if session.status["type"] != query["type"]:
+        return False
+    reasons = query.get("reasons")
+    return reasons is None or session.status["reason"]["type"] in reasons
+
+
+def _summary(call: Call, session: SessionRecord) -> dict[str, Any]:
+    count, size = call.service.records.checkpoint_totals(session.session_id)
+    return {
+        "session_id": session.session_id,
+        "created_at": rfc3339(session.created_at),
+        "owner": session.owner,
+        "project_id": session.project_id or _DEFAULT_PROJECT,
+        "status": session.status,
+        "checkpoints_count": count,
+        "display_name": session.display_name,
+        "user_metadata": as_texts(session.user_metadata),
+        "checkpoint_storage_bytes": size,
+    }
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "create_session": create_session,
+    "heartbeat_session": heartbeat_session,
+    "finish_session": finish_session,
+    "list_sessions": list_sessions,
+    "get_session": get_session,
+    "assign_session_project": assign_session_project,
+    "search_sessions": search_sessions,
+}

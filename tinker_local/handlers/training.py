@@ -1,0 +1,196 @@
+"""Models: made, described, passed through, stepped, unloaded."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from tinker_local.engine.protocol import AdamSettings, LoraSpec
+from tinker_local.errors import bad_request, invalid
+from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
+from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.runs.models import Model, model_id_of
+from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
+from tinker_local.service import Service
+from tinker_local.store.records import RunRecord
+from tinker_local.wire.training import ForwardBackwardCall, decode_json, decode_proto
+
+__all__ = ["HANDLERS", "check_optimizer", "new_model", "slot_taken"]
+
+ADAMW: Mapping[str, Any] = {"type": "adamw"}
+_LARGE = 64 * 1024
+"""Bytes of a body from which on it is decoded in a thread, so that heartbeats do not wait."""
+
+
+async def create_model(call: Call) -> Result:
+    """Make an adapter."""
+    service, body = call.service, call.body
+    session = service.sessions.get(body["session_id"], call.owner)
+    fingerprint = fingerprint_of("create_model", body)
+    model_id = model_id_of(session.session_id, body["model_seq_id"])
+    taken = slot_taken(service, model_id, fingerprint)
+    if taken is not None:
+        return taken
+    engine = service.supervision.require()
+    base_model = service.supervision.model(body["base_model"]).name
+    check_optimizer(body.get("optimizer_config"))
+    lora = _lora(body.get("lora_config"), service.settings.max_lora_rank)
+    model = new_model(call, model_id, session.session_id, body["base_model"], lora, fingerprint)
+
+    async def run() -> Answer:
+        await engine.create_adapter(model_id, base_model, lora)
+        model.life = service.supervision.life
+        await service.records.write(service.records.put_run(model.record))
+        return JsonAnswer({"type": "create_model", "model_id": model_id})
+
+    return service.intake.create(model, run)
+
+
+async def get_info(call: Call) -> Result:
+    """Describe a model."""
+    record = call.service.models.get(call.body["model_id"], call.owner).record
+    info = call.service.supervision.model(record.base_model)
+    return {
+        "type": "get_info",
+        "model_id": record.run_id,
+        "model_data": {
+            "arch": info.architecture,
+            "model_name": record.base_model,
+            "tokenizer_id": info.directory,
+        },
+        "optimizer_config": ADAMW,
+        "is_lora": True,
+        "lora_rank": record.lora.rank,
+        "model_name": record.base_model,
+    }
+
+
+async def unload_model(call: Call) -> Result:
+    """Free a model, after all that was asked of it before."""
+    service = call.service
+    model = service.models.get(call.body["model_id"], call.owner)
+    engine = service.supervision.require()
+
+    async def run() -> Answer:
+        await engine.unload_adapter(model.model_id)
+        model.unloaded = True
+        return JsonAnswer({"type": "unload_model", "model_id": model.model_id})
+
+    return service.intake.submit(model, None, b"", run)
+
+
+async def forward(call: Call) -> Result:
+    """A pass without gradients, as clients before 0.25 ask for it."""
+    return await _pass(call, await _decoded(call, forward=True))
+
+
+async def forward_backward(call: Call) -> Result:
+    """A pass, with gradients unless `forward_only`."""
+    return await _pass(call, await _decoded(call, forward=False))
+
+
+async def optim_step(call: Call) -> Result:
+    """Apply the gradients."""
+    service, body = call.service, call.body
+    model = service.models.get(body["model_id"], call.owner)
+    fingerprint = fingerprint_of("optim_step", body)
+    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint)
+    if repeated is not None:
+        return repeated
+    settings = _adam(body)
+
+    async def run() -> Answer:
+        metrics = await service.supervision.engine.optim_step(model.model_id, settings)
+        return JsonAnswer({"metrics": dict(metrics)})
+
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run)
+
+
+async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, bytes]:
+    def decode() -> tuple[ForwardBackwardCall, bytes]:
+        protobuf = call.protobuf
+        decoded = decode_proto(protobuf) if protobuf is not None else decode_json(call.body, forward=forward)
+        return decoded, fingerprint_of_pass(decoded)
+
+    size = len(call.protobuf) if call.protobuf is not None else int(call.request.headers.get("content-length", _LARGE))
+    return decode() if size < _LARGE else await asyncio.to_thread(decode)
+
+
+async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Result:
+    service, (request, fingerprint) = call.service, decoded
+    model = service.models.get(request.model_id, call.owner)
+    repeated = service.intake.repeated(model, request.seq_id, fingerprint)
+    if repeated is not None:
+        return repeated
+
+    async def run() -> Answer:
+        output = await service.supervision.engine.forward_backward(
+            model.model_id, request.data, request.loss_fn, request.loss_fn_config, backward=request.backward
+        )
+        return TrainingAnswer(output)
+
+    return service.intake.submit(model, request.seq_id, fingerprint, run)
+
+
+def slot_taken(service: Service, model_id: str, fingerprint: bytes) -> dict[str, Any] | None:
+    """The answer to a repeated creation; None if there is no such model. Raises `ApiError` 409 for another creation."""
+    model = service.models.find(model_id)
+    return None if model is None else service.intake.created(model, fingerprint)
+
+
+def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora: LoraSpec, fingerprint: bytes) -> Model:
+    """Take a model in, which the engine has yet to make."""
+    now = call.service.clock.wall()
+    record = RunRecord(
+        run_id=model_id,
+        session_id=session_id,
+        owner=call.owner,
+        created_at=now,
+        last_request_at=now,
+        base_model=base_model,
+        lora=lora,
+        user_metadata=call.body.get("user_metadata"),
+    )
+    model = Model(record, fingerprint=fingerprint)
+    call.service.models.add(model)
+    return model
+
+
+def check_optimizer(config: Mapping[str, Any] | None) -> None:
+    """Raises `ApiError` 400 for a family that is not offered."""
+    if config is not None and config["type"] != ADAMW["type"]:
+        raise bad_request(f"optimizer {config['type'][:40]!r} is not offered; adamw is", "unknown_optimizer")
+
+
+def _lora(config: Mapping[str, Any] | None, max_rank: int) -> LoraSpec:
+    spec = LoraSpec(**(config or {}))
+    loc = ("body", "lora_config")
+    if spec.rank > max_rank:
+        raise invalid((*loc, "rank"), f"{spec.rank} is more than the most that is served, {max_rank}", "maximum")
+    if not (spec.train_attn or spec.train_mlp or spec.train_unembed):
+        raise invalid(loc, "nothing is trained: one of train_attn, train_mlp and train_unembed must be true")
+    return spec
+
+
+def _adam(body: Mapping[str, Any]) -> AdamSettings:
+    names = ("adam_params", "optimizer_params", "optim_params")
+    given = [(name, body[name]) for name in names if body.get(name) is not None]
+    if len(given) != 1:
+        raise invalid(("body", "adam_params"), f"exactly one of {', '.join(names)} is needed, not {len(given)}")
+    name, params = given[0]
+    settings = {key: value for key, value in params.items() if key != "type"}
+    if params.get("type", ADAMW["type"]) != ADAMW["type"]:
+        raise bad_request(f"the model's optimizer is adamw, not {params['type'][:40]!r}", "unknown_optimizer")
+    unknown = [key for key in settings if key not in AdamSettings.__slots__]
+    if unknown:
+        raise invalid(("body", name, unknown[0]), "adamw has no such parameter")
+    return AdamSettings(**settings)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "create_model": create_model,
+    "get_info": get_info,
+    "unload_model": unload_model,
+    "forward": forward,
+    "forward_backward": forward_backward,
+    "optim_step": optim_step,
+}

@@ -1,0 +1,1 @@
+"""Bookkeeping of sessions, models and samplers: who owns what, what comes when, what was asked for. No torch."""

@@ -1,0 +1,165 @@
+"""Models in training, as the service sees them: their order, their lane to the engine, and whether they still exist.
+
+Pure bookkeeping: weights are in the engine. A model that an earlier life of the engine had is known, but lost.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from tinker_local.clock import Clock
+from tinker_local.engine.protocol import EngineDiedError, LoraSpec, UserFaultError
+from tinker_local.errors import not_found, too_many
+from tinker_local.futures import Category
+from tinker_local.runs.order import SequenceOrder
+from tinker_local.runs.sessions import Sessions
+from tinker_local.scheduler import Lane, Work
+from tinker_local.store.paths import TRAINING
+from tinker_local.store.records import Records, RunRecord
+
+__all__ = ["Model", "Models", "model_id_of"]
+
+_MOST_HELD = 1024
+"""Requests of one model that may wait for a gap to be filled."""
+
+
+def model_id_of(session_id: str, model_seq_id: int) -> str:
+    """A model's id. Clients of 0.24 and later rely on this form."""
+    return f"{session_id}:train:{model_seq_id}"
+
+
+@attrs.define(eq=False)
+class Model:
+    """One model, whose requests go to the engine in the order of their sequence ids."""
+
+    record: RunRecord
+    fingerprint: bytes = b""
+    """Of the request that made it; empty after a restart."""
+    life: int | None = None
+    """Of the engine that has its weights; None until it is made."""
+    unloaded: bool = False
+    order: SequenceOrder[Work] = attrs.field(factory=SequenceOrder)
+    lane: Lane = attrs.field(factory=Lane)
+    gap_since: float | None = None
+    """Monotonic: since when requests wait for one that has not come."""
+    unnumbered: int = 0
+    dirty: bool = False
+    """Whether `record.last_request_at` is newer than what is stored."""
+
+    @property
+    def model_id(self) -> str:
+        """Its id, which is also its training run's."""
+        return self.record.run_id
+
+    def reshape(self, lora: LoraSpec) -> None:
+        """It has a checkpoint's shape now."""
+        self.record = attrs.evolve(self.record, lora=lora)
+
+    def submit(self, seq_id: int | None, work: Work, now: float) -> None:
+        """Carry out the work when its turn comes; without a number, after what has come so far."""
+        if seq_id is None:
+            self.lane.add(work)
+            return
+        before = self.order.next_id
+        for ready in self.order.accept(seq_id, work):
+            ready.promise.held_by = None
+            self.lane.add(ready)
+        self._note_gap(before, now)
+
+    def check_room(self) -> None:
+        """Raises `ApiError` 429 if too many requests wait for a gap to be filled."""
+        if len(self.order) >= _MOST_HELD:
+            raise too_many(f"{_MOST_HELD} requests wait for sequence id {self.order.next_id}; send that one first", 5)
+
+    def give_up_gap(self, error: str, category: Category = "user") -> None:
+        """Fail what waits for a request that will not come."""
+        for work in self.order.abandon():
+            work.promise.fail(error, category)
+        self.gap_since = None
+
+    def _note_gap(self, before: int, now: float) -> None:
+        if not len(self.order):
+            self.gap_since = None
+        elif self.gap_since is None or self.order.next_id != before:
+            self.gap_since = now
+        for work in self.order.waiting():
+            work.promise.held_by = f"waiting for the request with sequence id {self.order.next_id}"
+
+
+class Models:
+    """All models of open sessions."""
+
+    def __init__(self, records: Records, sessions: Sessions, clock: Clock, life: Callable[[], int]) -> None:
+        """`life` tells the engine's present life."""
+        self._records = records
+        self._sessions = sessions
+        self._clock = clock
+        self._life = life
+        self._models: dict[str, Model] = {}
+
+    def add(self, model: Model) -> None:
+        """A new model."""
+        self._models[model.model_id] = model
+
+    def find(self, model_id: str) -> Model | None:
+        """A model of an open session; one that was made before a restart is known by its record."""
+        model = self._models.get(model_id)
+        if model is None:
+            record = self._records.run(model_id)
+            if record is None or not record.trainable or not self._sessions.is_open(record.session_id):
+                return None
+            model = Model(record, life=-1)
+            self._models[model_id] = model
+        return model
+
+    def get(self, model_id: str, owner: str) -> Model:
+        """An owner's model, which is noted as used. Raises `ApiError` 404, or 410 if its session is over."""
+        model = self.find(model_id)
+        if model is None:
+            record = self._records.run(model_id)
+            if record is not None and record.owner == owner and record.trainable:
+                self._sessions.get(record.session_id, owner)  # tells why it is over
+        if model is None or model.record.owner != owner:
+            raise not_found(f"no model {model_id[:120]}")
+        if model.unloaded:
+            raise not_found(f"model {model_id} was unloaded")
+        model.record = attrs.evolve(model.record, last_request_at=self._clock.wall())
+        model.dirty = True
+        return model
+
+    def in_memory(self, model_id: str) -> Model | None:
+        """A model that is at hand."""
+        return self._models.get(model_id)
+
+    def of_session(self, session_id: str) -> list[Model]:
+        """The models of a session that are in memory."""
+        return [model for model in self._models.values() if model.record.session_id == session_id]
+
+    def all(self) -> list[Model]:
+        """Every model in memory."""
+        return list(self._models.values())
+
+    def forget(self, model: Model) -> None:
+        """Its session is over."""
+        self._models.pop(model.model_id, None)
+
+    def is_lost(self, model: Model) -> bool:
+        """Whether its weights were in an engine that is no more."""
+        return model.life is not None and model.life != self._life()
+
+    def check(self, model: Model) -> None:
+        """Raises `EngineDiedError` for a model whose weights are lost, `UserFaultError` for one that never was."""
+        if model.life is None:
+            raise UserFaultError(f"model {model.model_id} could not be made; its creation's result tells why")
+        if self.is_lost(model):
+            raise EngineDiedError(self.loss(model))
+
+    def loss(self, model: Model) -> str:
+        """What to tell the owner of a lost model."""
+        newest = self._records.newest_checkpoint(model.model_id, TRAINING)
+        told = (
+            f"its newest checkpoint is {newest.path}: make a training client from that one"
+            if newest is not None
+            else "no checkpoint of it was saved"
+        )
+        return f"the engine died, and the weights of {model.model_id} in its memory are lost; {told}"

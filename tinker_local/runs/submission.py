@@ -1,0 +1,120 @@
+"""Taking requests in exactly once: each one's natural key names its promise, a fingerprint tells repeat from mistake.
+
+A repeat gets the promise that the first one got; another request under the same key is refused and changes nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from numpy.typing import NDArray
+
+from tinker_local.errors import conflict
+from tinker_local.futures import Futures, Promise
+from tinker_local.runs.models import Model, Models
+from tinker_local.scheduler import Run, Work
+from tinker_local.wire.training import ForwardBackwardCall
+
+__all__ = ["Intake", "fingerprint_of", "fingerprint_of_pass", "repeat"]
+
+
+def fingerprint_of(operation_id: str, body: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> bytes:
+    """16 bytes that are the same for the same request; null members count as absent."""
+    content = {name: value for name, value in body.items() if value is not None and name not in without}
+    raw = orjson.dumps([operation_id, content], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(raw, digest_size=16).digest()
+
+
+def fingerprint_of_pass(call: ForwardBackwardCall) -> bytes:
+    """The same for a pass, over its values: protobuf maps have no order that could be relied on."""
+    digest = hashlib.blake2b(digest_size=16)
+    head = [call.backward, call.loss_fn, sorted(call.loss_fn_config.items()), len(call.data)]
+    digest.update(orjson.dumps(head))
+    for datum in call.data:
+        arrays: dict[str, NDArray[Any]] = {"tokens": datum.tokens, "target_tokens": datum.target_tokens, **datum.inputs}
+        for name in sorted(arrays):
+            digest.update(orjson.dumps([name, arrays[name].shape]))
+            digest.update(arrays[name].tobytes())
+    return digest.digest()
+
+
+class Intake:
+    """Where models' requests come in."""
+
+    def __init__(self, futures: Futures, models: Models, monotonic: Callable[[], float]) -> None:
+        self._futures = futures
+        self._models = models
+        self._monotonic = monotonic
+
+    def repeated(self, model: Model, seq_id: int | None, fingerprint: bytes) -> dict[str, Any] | None:
+        """The answer to a request that was taken in before; None for a new one.
+
+        Raises:
+            ApiError: 409 if the sequence id was used for something else.
+        """
+        if seq_id is None:
+            return None
+        request_id = f"{model.model_id}:{seq_id}"
+        promise = self._futures.find(request_id)
+        if promise is not None:
+            return repeat(promise, fingerprint)
+        if seq_id >= model.order.next_id:
+            return None
+        if self._futures.was(request_id):
+            return {"request_id": request_id, "model_id": model.model_id}
+        raise conflict(f"sequence id {seq_id} of {model.model_id} was passed over; the next is {model.order.next_id}")
+
+    def created(self, model: Model, fingerprint: bytes) -> dict[str, Any]:
+        """The answer to a repeated creation. Raises `ApiError` 409 for another one under the same number."""
+        if model.fingerprint and model.fingerprint != fingerprint:
+            raise conflict(f"{model.model_id} was made by another request; count on")
+        return {"request_id": _creation(model), "model_id": model.model_id}
+
+    def create(self, model: Model, run: Run) -> dict[str, Any]:
+        """Take a model's creation in, which comes before anything else of it."""
+        promise = self._promise(model, _creation(model), model.fingerprint)
+        model.submit(None, Work(promise, run), self._monotonic())
+        return promise.submitted()
+
+    def submit(self, model: Model, seq_id: int | None, fingerprint: bytes, run: Run) -> dict[str, Any]:
+        """Take a new request in; `run` is the work, whose first step is the engine's call."""
+        model.check_room()
+        if seq_id is None:
+            model.unnumbered += 1
+        number = f"u{model.unnumbered}" if seq_id is None else str(seq_id)
+        promise = self._promise(model, f"{model.model_id}:{number}", fingerprint)
+        work = Work(promise, self._checked(model, run), lambda: self._models.loss(model))
+        # The order of a lost model is lost with it; each request is told so at once.
+        model.submit(None if self._models.is_lost(model) else seq_id, work, self._monotonic())
+        return promise.submitted()
+
+    def _promise(self, model: Model, request_id: str, fingerprint: bytes) -> Promise:
+        return self._futures.add(
+            Promise(
+                request_id=request_id,
+                owner=model.record.owner,
+                session_id=model.record.session_id,
+                model_id=model.model_id,
+                fingerprint=fingerprint,
+            )
+        )
+
+    def _checked(self, model: Model, run: Run) -> Run:
+        async def checked() -> Any:
+            self._models.check(model)
+            return await run()
+
+        return checked
+
+
+def _creation(model: Model) -> str:
+    """A creation counts as the model's request 0."""
+    return f"{model.model_id}:0"
+
+
+def repeat(promise: Promise, fingerprint: bytes) -> dict[str, Any]:
+    """What the first submission was answered with. Raises `ApiError` 409 if this one is another."""
+    if promise.fingerprint and promise.fingerprint != fingerprint:
+        raise conflict(f"{promise.request_id} was used for another request; nothing was changed")
+    return promise.submitted()

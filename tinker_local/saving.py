@@ -1,0 +1,132 @@
+"""Checkpoints as a whole, folder and record: saved, copied, found, let go. It does not know requests.
+
+A checkpoint exists when its record does; the folder is complete before that, and outlives it by a moment.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tinker_local.clock import Clock
+from tinker_local.engine.protocol import LoraSpec
+from tinker_local.errors import bad_request, not_found
+from tinker_local.store.folders import Folders
+from tinker_local.store.paths import CheckpointPath
+from tinker_local.store.records import CheckpointRecord, Records
+
+__all__ = ["MAX_TTL_SECONDS", "MIN_TTL_SECONDS", "Checkpoints"]
+
+MIN_TTL_SECONDS = 3600
+MAX_TTL_SECONDS = 10 * 365 * 24 * 3600
+
+
+class Checkpoints:
+    """All checkpoints of one service."""
+
+    def __init__(self, records: Records, folders: Folders, clock: Clock) -> None:
+        self._records = records
+        self.folders = folders
+        self._clock = clock
+        self._committing = asyncio.Lock()
+
+    def readable(self, path: CheckpointPath, owner: str) -> CheckpointRecord:
+        """One that this owner may load: their own, or a published one. Raises `ApiError` 404."""
+        record = self._records.checkpoint(path)
+        if record is None or self._expired(record) or not (record.owner == owner or record.public):
+            raise not_found(f"no checkpoint {path}")
+        return record
+
+    def owned(self, path: CheckpointPath, owner: str) -> CheckpointRecord:
+        """One that this owner may change. Raises `ApiError` 404."""
+        record = self.readable(path, owner)
+        if record.owner != owner:
+            raise not_found(f"no checkpoint {path}")
+        return record
+
+    def check_free(self, path: CheckpointPath) -> None:
+        """Raises `ApiError` 400 if there is a checkpoint of that name."""
+        record = self._records.checkpoint(path)
+        if record is not None and not self._expired(record):
+            raise bad_request(
+                f"{path} exists already; choose another name, delete it, or save with overwrite", "checkpoint_exists"
+            )
+
+    def expiry(self, ttl_seconds: int | None) -> float | None:
+        """When something ends that lives so long from now. Raises `ApiError` 400."""
+        if ttl_seconds is None:
+            return None
+        if not MIN_TTL_SECONDS <= ttl_seconds <= MAX_TTL_SECONDS:
+            raise bad_request(
+                f"ttl_seconds is {ttl_seconds}; it must lie between {MIN_TTL_SECONDS} and {MAX_TTL_SECONDS}",
+                "out_of_range",
+            )
+        return self._clock.wall() + ttl_seconds
+
+    async def commit(
+        self,
+        staged: Path,
+        path: CheckpointPath,
+        *,
+        owner: str,
+        base_model: str,
+        lora: LoraSpec,
+        ttl_seconds: int | None,
+        user_metadata: dict[str, Any] | None,
+        overwrite: bool,
+    ) -> CheckpointRecord:
+        """Make a written folder a checkpoint. The folder is gone if that fails."""
+        record = CheckpointRecord(
+            path=path,
+            owner=owner,
+            version=uuid.uuid4().hex,
+            created_at=self._clock.wall(),
+            expires_at=self.expiry(ttl_seconds),
+            public=False,
+            size_bytes=0,
+            user_metadata=user_metadata,
+            base_model=base_model,
+            lora=lora,
+        )
+        async with self._committing:
+            try:
+                if not overwrite:
+                    self.check_free(path)
+                size = await asyncio.to_thread(self.folders.commit, staged, path, _about(record))
+            except BaseException:
+                await asyncio.to_thread(self.folders.discard, staged)
+                raise
+            record = attrs.evolve(record, size_bytes=size)
+            await self._records.write(self._records.put_checkpoint(record))
+        return record
+
+    async def change(self, record: CheckpointRecord, **changes: Any) -> None:
+        """Store something new about one."""
+        await self._records.write(self._records.put_checkpoint(attrs.evolve(record, **changes)))
+
+    async def delete(self, path: CheckpointPath) -> None:
+        """The record first: whoever sees a record finds its folder."""
+        await self._records.write(self._records.drop_checkpoint(path))
+        await asyncio.to_thread(self.folders.delete, path)
+
+    async def delete_expired(self) -> None:
+        """Those whose time is over."""
+        for record in self._records.expired_checkpoints(self._clock.wall()):
+            await self.delete(record.path)
+
+    def _expired(self, record: CheckpointRecord) -> bool:
+        return record.expires_at is not None and record.expires_at <= self._clock.wall()
+
+
+def _about(record: CheckpointRecord) -> Mapping[str, Any]:
+    """What `run.json` says beside the path."""
+    return {
+        "base_model": record.base_model,
+        "created_at": record.created_at,
+        "lora": attrs.asdict(record.lora),
+        "user_metadata": record.user_metadata,
+        "version": record.version,
+    }

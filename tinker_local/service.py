@@ -1,0 +1,164 @@
+"""One service: its parts, its start and end, and what happens by itself (silence, expiry, the engine's death).
+
+It does not know HTTP; `tinker_local.app` puts it behind routes.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from tinker_local.clock import Clock
+from tinker_local.engine.protocol import Engine
+from tinker_local.futures import Futures, JsonAnswer, Promise
+from tinker_local.runs.models import Model, Models
+from tinker_local.runs.samplers import EngineSamplers, Samplers
+from tinker_local.runs.sessions import Session, Sessions
+from tinker_local.runs.submission import Intake
+from tinker_local.saving import Checkpoints
+from tinker_local.scheduler import Samples
+from tinker_local.settings import Settings
+from tinker_local.signing import new_secret
+from tinker_local.store.folders import Folders
+from tinker_local.store.records import Records
+from tinker_local.supervision import Supervision
+
+__all__ = ["Service"]
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 15.0
+_FORGET_SECONDS = 7 * 24 * 3600.0
+"""How long reports of clients and outcomes of saves are kept."""
+
+
+class Service:
+    """All state of one service. Made inside a running event loop, used from it alone."""
+
+    def __init__(self, settings: Settings, engine: Engine, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.secret = new_secret()
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.records = Records(settings.data_dir / "service.sqlite")
+        self.folders = Folders(settings.data_dir / "checkpoints")
+        self.checkpoints = Checkpoints(self.records, self.folders, clock)
+        self.supervision = Supervision(engine)
+        self.sessions = Sessions(self.records, clock)
+        self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life)
+        self.engine_samplers = EngineSamplers(self.supervision, self.records, self.folders)
+        self.samplers = Samplers(self.records, self.sessions, self.engine_samplers)
+        self.samples = Samples(settings.max_pending_samples)
+        self.futures = Futures(
+            clock, settings.result_retention_seconds, recall=self._recalled, existed=self._existed_before
+        )
+        self.intake = Intake(self.futures, self.models, clock.monotonic)
+        self._began = clock.wall()
+        self._background: set[asyncio.Task[Any]] = set()
+        self.supervision.on_death.append(self._engine_died)
+
+    async def start(self) -> None:
+        """Begin to start the engine, and to sweep."""
+        await self._drop_records_without_folders()
+        self.supervision.start()
+        self.in_background(self._sweep_forever())
+
+    async def close(self) -> None:
+        """End what is under way, then the engine, then the store."""
+        for task in list(self._background):
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+        await self.samples.close()
+        for model in self.models.all():
+            await model.lane.close()
+        await self._store_last_requests()
+        await self.supervision.close()
+        self.records.close()
+
+    def in_background(self, work: Any) -> None:
+        """Run a coroutine that nobody waits for; it ends with the service."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    async def end_session(self, session: Session, status: dict[str, Any], why: str) -> None:
+        """The session is over: what has not begun fails, what it had in the engine is freed. Saved weights stay."""
+        await self.sessions.end(session, status)
+        self.samples.cancel_session(session.session_id, why)
+        self.futures.end_session(session.session_id)
+        for model in self.models.of_session(session.session_id):
+            model.give_up_gap(why)
+            model.lane.drop(why)
+            await self._store_last_request(model)
+            self.models.forget(model)
+            if self.supervision.ready:
+                self.in_background(self.supervision.engine.unload_adapter(model.model_id))
+        for sampler in self.samplers.of_session(session.session_id):
+            await self.samplers.forget(sampler)
+
+    async def sweep(self) -> None:
+        """Do what is due: end silent sessions and hopeless waits, delete what expired, forget what was delivered."""
+        timeout = self.settings.session_timeout_seconds
+        for session in self.sessions.silent(timeout):
+            why = f"session {session.session_id} is over: nothing was heard from its client for {timeout:g} s"
+            logger.info("%s", why)
+            await self.end_session(session, {"type": "cancelled", "detail": "no heartbeat"}, why)
+        for model in self.models.all():
+            if model.gap_since is not None and model.gap_since < self.clock.monotonic() - timeout:
+                missing = model.order.next_id
+                model.give_up_gap(f"sequence id {missing} of {model.model_id} did not come within {timeout:g} s")
+        await self.checkpoints.delete_expired()
+        self.futures.sweep(self.sessions.is_open)
+        await self._store_last_requests()
+        await self.records.write(*self.records.forget_before(self.clock.wall() - _FORGET_SECONDS))
+
+    async def _sweep_forever(self) -> None:
+        pause = min(_SWEEP_SECONDS, self.settings.session_timeout_seconds / 4)
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self.sweep()
+            except Exception:
+                logger.exception("a sweep failed; the next one tries again")
+
+    async def _store_last_requests(self) -> None:
+        for model in self.models.all():
+            await self._store_last_request(model)
+
+    async def _store_last_request(self, model: Model) -> None:
+        """When a model was last used; a model that is still being made has no record to change."""
+        if model.dirty and model.life is not None:
+            model.dirty = False
+            await self.records.write(self.records.put_run(model.record))
+
+    async def _drop_records_without_folders(self) -> None:
+        for checkpoint in self.records.all_checkpoints():
+            if not self.folders.at(checkpoint.path).is_dir():
+                logger.warning("the folder of %s is gone, so its record goes too", checkpoint.path)
+                await self.records.write(self.records.drop_checkpoint(checkpoint.path))
+
+    def _engine_died(self) -> None:
+        for model in self.models.all():
+            model.give_up_gap(self.models.loss(model), "server")
+
+    def _recalled(self, request_id: str) -> Promise | None:
+        saved = self.records.outcome(request_id)
+        if saved is None:
+            return None
+        model_id = request_id.rpartition(":")[0]
+        promise = Promise(request_id=request_id, owner=saved.owner, model_id=model_id, fingerprint=saved.fingerprint)
+        promise.resolve(JsonAnswer(saved.outcome))
+        return promise
+
+    def _existed_before(self, request_id: str) -> bool:
+        """Whether the id belongs to a model or sampler of a time before this service was started."""
+        parent = request_id.rpartition(":")[0]
+        record = self.records.run(parent) or self.records.sampler(parent)
+        return record is not None and record.created_at < self._began
+
+    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            if (problem := task.exception()) is not None:
+                logger.warning("work in the background failed: %s", problem)

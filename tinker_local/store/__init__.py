@@ -1,0 +1,1 @@
+"""What outlives the service's process: records in SQLite, weights in folders."""

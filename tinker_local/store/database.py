@@ -1,0 +1,129 @@
+"""One SQLite file in WAL mode: any number of quick reads on the event loop, and one thread that writes.
+
+Writes that wait together are committed together. It does not know what the rows mean.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+__all__ = ["Database", "Row", "Statement"]
+
+Row = sqlite3.Row
+Statement = tuple[str, Sequence[Any]]
+
+_MOST_TOGETHER = 256
+
+
+@attrs.frozen
+class _Write:
+    statements: tuple[Statement, ...]
+    done: "asyncio.Future[None]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Database:
+    """An open file. Reads see every write that was awaited before them."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        """Open or make the file; `schema` is a script that may be run again on a file that has everything already."""
+        self._path = path
+        self._reading = _connect(path)
+        self._reading.executescript(schema)
+        self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
+        self._writer.start()
+
+    def read(self, sql: str, *values: Any) -> list[Row]:
+        """The rows of a query that an index serves; it runs here and now."""
+        return self._reading.execute(sql, values).fetchall()
+
+    async def write(self, *statements: Statement) -> None:
+        """Carry out the statements as one, durable when this returns. Raises `sqlite3.Error`."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._writes.put(_Write(statements, done, loop))
+        await done
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close the file."""
+        self._writes.put(None)
+        self._writer.join()
+        self._reading.close()
+
+    def _write_all(self) -> None:
+        connection = _connect(self._path)
+        open_still = True
+        while open_still:
+            batch, open_still = self._batch()
+            outcomes = _carried_out(connection, batch)
+            for write, problem in zip(batch, outcomes, strict=True):
+                write.loop.call_soon_threadsafe(_tell, write.done, problem)
+        connection.close()
+
+    def _batch(self) -> tuple[list[_Write], bool]:
+        """All that wait, at least one; and whether more may come."""
+        batch: list[_Write] = []
+        while len(batch) < _MOST_TOGETHER:
+            try:
+                write = self._writes.get(block=not batch)
+            except queue.Empty:
+                break
+            if write is None:
+                return batch, False
+            batch.append(write)
+        return batch, True
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30.0)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")  # a checkpoint that was acknowledged survives a power cut
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _carried_out(connection: sqlite3.Connection, batch: Sequence[_Write]) -> Iterable[Exception | None]:
+    """One commit for the batch; a write that fails is undone by itself, and spoils no other."""
+    if not batch:
+        return []
+    outcomes: list[Exception | None] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for write in batch:
+            outcomes.append(_attempted(connection, write.statements))
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [error for _ in batch]
+    return outcomes
+
+
+def _attempted(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exception | None:
+    connection.execute("SAVEPOINT one")
+    try:
+        for sql, values in statements:
+            connection.execute(sql, values)
+    except sqlite3.Error as error:
+        connection.execute("ROLLBACK TO one")
+        return error
+    finally:
+        connection.execute("RELEASE one")
+    return None
+
+
+def _tell(done: "asyncio.Future[None]", problem: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if problem is None:
+        done.set_result(None)
+    else:
+        done.set_exception(problem)

@@ -1,0 +1,118 @@
+"""Checkpoint folders: written where nobody looks, then made visible by a rename. It does not know what is in them.
+
+    checkpoints/<run>/<kind>/<name>/   what was saved; complete, always
+    checkpoints/.staging/<random>/     being written, or being deleted
+
+A run's id cannot begin with a dot, so nothing saved can be mistaken for staging. What lies in staging at the start was
+left by a process that died: old versions whose successor never came go back to their place, the rest is deleted.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinker_local.store.paths import CheckpointPath
+
+__all__ = ["RUN_FILE", "Folders"]
+
+RUN_FILE = "run.json"
+_STAGING = ".staging"
+_OLD = "old-"
+
+
+class Folders:
+    """The folders under one root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._staging = root / _STAGING
+        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._recover()
+
+    def at(self, path: CheckpointPath) -> Path:
+        """Where a checkpoint is, or would be."""
+        return self._root / path.run_id / path.kind / path.name
+
+    def stage(self) -> Path:
+        """An empty folder to write into."""
+        directory = self._staging / uuid.uuid4().hex
+        directory.mkdir()
+        return directory
+
+    def commit(self, staged: Path, path: CheckpointPath, about: Mapping[str, Any]) -> int:
+        """Write `run.json`, flush, and put the folder in its place, in exchange for what was there.
+
+        Returns:
+            The size of its files in bytes.
+        """
+        _write(staged / RUN_FILE, json.dumps({"path": str(path), **about}, indent=2, sort_keys=True).encode())
+        _flush(staged)
+        target = self.at(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        old = self._set_aside(target)
+        staged.rename(target)
+        _flush(target.parent)
+        if old is not None:
+            shutil.rmtree(old)
+        return sum(file.stat().st_size for file in target.iterdir() if file.is_file())
+
+    def copy(self, source: CheckpointPath, staged: Path) -> None:
+        """Fill a staged folder with the files of a checkpoint; they share their storage."""
+        for file in self.at(source).iterdir():
+            if file.name != RUN_FILE and file.is_file():
+                os.link(file, staged / file.name)
+
+    def discard(self, staged: Path) -> None:
+        """Give up a staged folder."""
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def delete(self, path: CheckpointPath) -> None:
+        """Remove a checkpoint; it is gone as a whole at once, and its files soon after."""
+        gone = self._staging / uuid.uuid4().hex
+        try:
+            self.at(path).rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _set_aside(self, target: Path) -> Path | None:
+        old = self._staging / f"{_OLD}{uuid.uuid4().hex}"
+        try:
+            target.rename(old)
+        except FileNotFoundError:
+            return None
+        return old
+
+    def _recover(self) -> None:
+        for left in self._staging.iterdir():
+            target = self._home_of(left) if left.name.startswith(_OLD) else None
+            if target is not None and not target.exists():
+                left.rename(target)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _home_of(self, directory: Path) -> Path | None:
+        try:
+            about = json.loads((directory / RUN_FILE).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return self.at(CheckpointPath.parse(about["path"]))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
