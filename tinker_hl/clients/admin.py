@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from tinker_api.api.admin import get_audit_log, get_billing_usage, get_checkpoint_storage_usage
+from tinker_api.models import AuditEventType
 from tinker_api.types import UNSET
 
 from tinker_hl.clients.rest import RestConnection, parsed
@@ -30,7 +31,10 @@ class AdminClient(RestConnection):
             # Large logs are answered by a redirect to a signed link.
             call = self._connection.call("AdminClient.get_audit_log", follow_redirects=True)
             answer = await self._connection.request(
-                get_audit_log.asyncio_detailed, call, event_type=event_type, day=UNSET if day is None else day
+                get_audit_log.asyncio_detailed,
+                call,
+                event_type=AuditEventType(event_type),
+                day=UNSET if day is None else day,
             )
             return parsed(answer, AuditLogResponse)
 

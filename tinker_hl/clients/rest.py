@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeVar
 
 import orjson
+from tinker_api import models
 from tinker_api.api.checkpoints import (
     delete_checkpoint,
     get_checkpoint_archive,
@@ -130,7 +131,7 @@ class RestClient(RestConnection):
             TrainingRun,
             get_training_run.asyncio_detailed,
             training_run_id=training_run_id,
-            access_scope=access_scope,
+            access_scope=models.AccessScope(access_scope),
         )
 
     def get_training_run_by_tinker_path(
@@ -168,7 +169,7 @@ class RestClient(RestConnection):
             list_training_runs.asyncio_detailed,
             limit=limit,
             offset=offset,
-            access_scope=access_scope,
+            access_scope=models.AccessScope(access_scope),
             project_id=UNSET if project_id is None else project_id,
         )
 
@@ -296,7 +297,7 @@ class RestClient(RestConnection):
             GetSessionResponse,
             get_session.asyncio_detailed,
             session_id=session_id,
-            access_scope=access_scope,
+            access_scope=models.AccessScope(access_scope),
         )
 
     def list_sessions(
@@ -309,7 +310,7 @@ class RestClient(RestConnection):
             list_sessions.asyncio_detailed,
             limit=limit,
             offset=offset,
-            access_scope=access_scope,
+            access_scope=models.AccessScope(access_scope),
         )
 
     def search_sessions(self, request: SessionSearchRequest) -> APIFuture[SessionSearchResponse]:
