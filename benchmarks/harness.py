@@ -25,7 +25,6 @@ from scripts.official_venv import NEWEST, official_python
 
 __all__ = [
     "OURS",
-    "WORKLOADS",
     "Figures",
     "Goal",
     "Report",
@@ -44,7 +43,6 @@ Figures = Mapping[str, float]
 Side = Callable[[], Figures]
 
 OURS = "tinker-hl"
-WORKLOADS = Path(__file__).parent / "workloads"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -106,7 +104,13 @@ class Report:
             for side, rounds in self.rounds.items()
         }
         goals = [
-            {"goal": goal.text, "value": _short(goal.value), "limit": goal.limit, "met": goal.met}
+            {
+                "goal": goal.text,
+                "value": _short(goal.value),
+                "limit": goal.limit,
+                "at_least": goal.at_least,
+                "met": goal.met,
+            }
             for goal in self.goals
         ]
         return {
@@ -183,16 +187,16 @@ def official() -> Path:
 
 
 def run_workload(
-    python: Path | str, script: str, *options: str, environment: Mapping[str, str] | None = None
+    python: Path | str, workload: str, *options: str, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Run `benchmarks/workloads/<script>` in a process of its own, and read the JSON line that it prints last.
+    """Run `benchmarks/workloads/<workload>.py` in a process of its own, and read the JSON line that it prints last.
 
     Raises:
         RuntimeError: it failed; the message ends with what it wrote to stderr.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "COVERAGE_"))}
     ended = subprocess.run(
-        [str(python), str(WORKLOADS / script), *options],
+        [str(python), "-m", f"benchmarks.workloads.{workload}", *options],
         env={**kept, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **(environment or {})},
         cwd=ROOT,
         capture_output=True,
@@ -201,7 +205,7 @@ def run_workload(
         check=False,
     )
     if ended.returncode != 0:
-        raise RuntimeError(f"{script} {' '.join(options)} ended with {ended.returncode}:\n{ended.stderr[-4000:]}")
+        raise RuntimeError(f"{workload} {' '.join(options)} ended with {ended.returncode}:\n{ended.stderr[-4000:]}")
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return found
 

@@ -10,7 +10,7 @@ from benchmarks.harness import OURS, Figures, Report, arguments, at_most, in_tur
 
 def imported(python: Path | str, *options: str) -> dict[str, Any]:
     """One fresh interpreter; its byte code is compiled already after the first."""
-    return run_workload(python, "import_sdk.py", *options)
+    return run_workload(python, "import_sdk", *options)
 
 
 def side(python: Path | str, *options: str) -> Callable[[], Figures]:

@@ -15,7 +15,7 @@ def main() -> None:
     with running() as url:
         for _ in range(turns):
             for side, python, name in (("official", theirs, "official"), (OURS, sys.executable, "ours")):
-                found = run_workload(python, "forward_backward.py", name, url, *map(str, (each, datums, tokens)))
+                found = run_workload(python, "forward_backward", name, url, *map(str, (each, datums, tokens)))
                 rounds[side] += [{**one, "peak MB": found["peak MB"]} for one in found["rounds"]]
     block = "longest block of the SDK's loop ms"
     report = Report("P2", f"forward_backward of {datums} x {tokens:,} tokens, types built, logprobs read", rounds)

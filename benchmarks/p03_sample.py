@@ -15,7 +15,7 @@ def main() -> None:
     with running() as url:
         for _ in range(turns):
             for side, python, name in (("official", theirs, "official"), (OURS, sys.executable, "ours")):
-                found = run_workload(python, "sample.py", name, url, *map(str, (each, calls)))
+                found = run_workload(python, "sample", name, url, *map(str, (each, calls)))
                 sizes = {"peak MB": found["peak MB"], "MB above the import": found["peak MB"] - found["imported MB"]}
                 rounds[side] += [{**one, **sizes} for one in found["rounds"]]
     report = Report("P3", f"{calls:,} concurrent sample calls, prompts of 256 tokens, samples of 64", rounds)

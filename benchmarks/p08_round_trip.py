@@ -16,7 +16,7 @@ def main() -> None:
 
         def calling(side: str) -> Figures:
             sizes = (str(calls), str(IN_FLIGHT))
-            return run_workload(sys.executable, "round_trips.py", side, MODEL, *sizes, environment=environment(service))
+            return run_workload(sys.executable, "round_trips", side, MODEL, *sizes, environment=environment(service))
 
         sides = {RAW: lambda: calling("raw"), f"{OURS} client": lambda: calling("client")}
         rounds = in_turns(sides, 1 if options.quick else 3)

@@ -24,12 +24,12 @@ def case(lengths: str, steps: int, turns: int) -> dict[str, list[Figures]]:
 
         def ours() -> Figures:
             found = run_workload(
-                sys.executable, "train_through_http.py", MODEL, str(steps), lengths, environment=environment(service)
+                sys.executable, "train_through_http", MODEL, str(steps), lengths, environment=environment(service)
             )
             return {**found, "peak MB": peak_megabytes(service)}
 
         def plain() -> Figures:
-            return run_workload(sys.executable, "plain_training.py", str(MODEL_FOLDER), str(steps), lengths)
+            return run_workload(sys.executable, "plain_training", str(MODEL_FOLDER), str(steps), lengths)
 
         return in_turns({PLAIN: plain, OURS: ours}, turns)
 

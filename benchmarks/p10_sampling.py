@@ -26,7 +26,7 @@ def as_option(asked: list[tuple[int, int]]) -> str:
 
 
 def plain(size: int, asked: list[tuple[int, int]]) -> Figures:
-    return run_workload(sys.executable, "plain_sampling.py", str(MODEL_FOLDER), str(size), as_option(asked))
+    return run_workload(sys.executable, "plain_sampling", str(MODEL_FOLDER), str(size), as_option(asked))
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
                     rounds.setdefault(f"static batch of {size}, {name}", []).append(plain(size, asked))
                 found = run_workload(
                     sys.executable,
-                    "sample_through_http.py",
+                    "sample_through_http",
                     *(MODEL, "0", as_option(asked), str(1 if options.quick else 3)),
                     environment=environment(service),
                 )

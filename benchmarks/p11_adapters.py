@@ -18,7 +18,7 @@ def main() -> None:
         def sampled(adapters: int) -> Figures:
             found = run_workload(
                 sys.executable,
-                "sample_through_http.py",
+                "sample_through_http",
                 *(MODEL, str(adapters), asked, "1" if options.quick else "3"),
                 environment=environment(service),
             )

@@ -10,7 +10,8 @@ import time
 from typing import Any
 
 import numpy as np
-from measuring import LongestBlock, peak_megabytes, ready, sdk
+
+from benchmarks.workloads.measuring import LongestBlock, peak_megabytes, ready, sdk
 
 side, url, rounds, datums, tokens = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
 tinker = sdk(side)
@@ -58,11 +59,12 @@ def once(client: Any, made: list[tuple[list[int], np.ndarray, np.ndarray]]) -> d
 
 
 def sdk_loop(service: Any) -> asyncio.AbstractEventLoop:
-    if side == "official":
-        return service.holder.get_loop()
-    from tinker_hl.loop import event_loop
+    if side == "ours":
+        from tinker_hl.loop import event_loop
 
-    return event_loop()
+        return event_loop()
+    loop: asyncio.AbstractEventLoop = service.holder.get_loop()
+    return loop
 
 
 def longest_block(service: Any, client: Any, made: list[tuple[list[int], np.ndarray, np.ndarray]]) -> float:

@@ -1,6 +1,6 @@
 """What a user would run instead: transformers' `generate`, one request at a time, or in static batches.
 
-    python plain_sampling.py FOLDER BATCH REQUESTS      REQUESTS: prompt length:new tokens of each, as in 8:64,12:30
+    python -m benchmarks.workloads.plain_sampling FOLDER BATCH PROMPT:NEW[,PROMPT:NEW...]
 
 A static batch is padded on the left to its longest prompt and runs until its longest request is done; tokens that a
 request did not ask for are not counted.
@@ -9,17 +9,19 @@ request did not ask for are not counted.
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from measuring import peak_megabytes
+
+from benchmarks.workloads.measuring import peak_megabytes
 
 folder, size = sys.argv[1], int(sys.argv[2])
-requests = [tuple(map(int, text.split(":"))) for text in sys.argv[3].split(",")]
+requests = [(int(prompt), int(new)) for prompt, new in (text.split(":") for text in sys.argv[3].split(","))]
 
 
-def generate(model: transformers.PreTrainedModel, batch: list[tuple[int, int]]) -> None:
+def generate(model: Any, batch: list[tuple[int, int]]) -> None:
     generator = np.random.default_rng(0)
     longest, new = max(length for length, _ in batch), max(new for _, new in batch)
     ids = torch.zeros(len(batch), longest, dtype=torch.long)

@@ -11,7 +11,8 @@ import numpy as np
 import peft
 import torch
 import transformers
-from measuring import peak_megabytes
+
+from benchmarks.workloads.measuring import peak_megabytes
 
 folder, steps, lengths = sys.argv[1], int(sys.argv[2]), [int(text) for text in sys.argv[3].split(",")]
 WARM_UP = 2
@@ -46,7 +47,7 @@ def main() -> None:
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
         loss.item()

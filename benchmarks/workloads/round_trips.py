@@ -1,6 +1,8 @@
 """Training calls against the null engine, many in flight: how long each takes from the call to its result.
 
-    python round_trips.py raw|client MODEL CALLS IN_FLIGHT      TINKER_BASE_URL and TINKER_API_KEY name the service
+    python -m benchmarks.workloads.round_trips raw|client MODEL CALLS IN_FLIGHT
+
+The service is the one that TINKER_BASE_URL and TINKER_API_KEY name.
 
 `raw` is the least that a client can do: one POST that submits, one that fetches. `client` is ours.
 """

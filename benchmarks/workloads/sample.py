@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from measuring import LongestBlock, peak_megabytes, ready, sdk
+from benchmarks.workloads.measuring import LongestBlock, peak_megabytes, ready, sdk
 
 side, url, rounds, calls = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5])
 tinker = sdk(side)

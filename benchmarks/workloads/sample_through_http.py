@@ -1,6 +1,6 @@
 """Requests of many callers at once, through our client and a service.
 
-    python sample_through_http.py MODEL ADAPTERS REQUESTS ROUNDS      REQUESTS: prompt length:new tokens of each
+    python -m benchmarks.workloads.sample_through_http MODEL ADAPTERS PROMPT:NEW[,PROMPT:NEW...] ROUNDS
 
 With 0 adapters the base model is sampled, else that many freshly made ones, taking turns.
 """
@@ -17,7 +17,7 @@ import tinker_hl
 from tinker_hl import types
 
 model, adapters = sys.argv[1], int(sys.argv[2])
-requests = [tuple(map(int, text.split(":"))) for text in sys.argv[3].split(",")]
+requests = [(int(prompt), int(new)) for prompt, new in (text.split(":") for text in sys.argv[3].split(","))]
 rounds = int(sys.argv[4])
 VOCABULARY = 256
 

@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 import numpy as np
-from measuring import peak_megabytes
 
 import tinker_hl
+from benchmarks.workloads.measuring import peak_megabytes
 from tinker_hl import types
 
 model, steps, lengths = sys.argv[1], int(sys.argv[2]), [int(text) for text in sys.argv[3].split(",")]
