@@ -6,11 +6,12 @@ sessions, models or results.
 """
 
 import asyncio
+import atexit
 import os
 import platform
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
@@ -34,6 +35,7 @@ from tinker_hl.version import SDK_VERSION, __version__
 __all__ = ["Connection"]
 
 CONFIG_TIMEOUT = 10.0
+EXIT_SECONDS = 2.0
 _budgets = SharedBudgets()
 _PLATFORM_HEADERS: Mapping[str, str] = {
     "User-Agent": f"tinker-hl/{__version__}",
@@ -87,6 +89,7 @@ class Connection:
         loop.reset_after_fork(self)
         if self.owns_transport:
             weakref.finalize(self, _close_later, self.transport).atexit = False
+            _owners.add(self)
 
     # What a door needs.
 
@@ -246,6 +249,23 @@ class Connection:
 
 
 _random = random.Random()
+_owners: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close the sockets that are still open when the interpreter ends."""
+    transports = [connection.transport for connection in _owners if not connection.closed]
+    if transports and loop.is_running():
+        future = loop.run(_close_transports(transports))
+        try:
+            future.result(EXIT_SECONDS)
+        except TimeoutError:
+            future.cancel()
+
+
+async def _close_transports(transports: Sequence[Transport]) -> None:
+    await asyncio.gather(*(transport.aclose() for transport in transports), return_exceptions=True)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tinker_hl import local_door
 from tinker_hl.errors import ConfigurationError
 
 __all__ = ["DEFAULT_BASE_URL", "LOCAL", "Credential", "resolve_api_key", "resolve_base_url"]
@@ -37,8 +38,11 @@ def resolve_base_url(base_url: str | None) -> str:
 
 
 def resolve_api_key(api_key: str | None, base_url: str) -> str:
-    """The argument, else `TINKER_API_KEY`; the hosted service needs one, other addresses may do without."""
-    key = api_key or os.environ.get("TINKER_API_KEY") or ""
+    """The argument, else `TINKER_API_KEY`; the hosted service needs one, other addresses may do without.
+
+    A service that this process or an ancestor embeds is opened by its own key.
+    """
+    key = api_key or local_door.key_of(base_url) or os.environ.get("TINKER_API_KEY") or ""
     if not key and base_url == DEFAULT_BASE_URL:
         raise ConfigurationError(
             "no API key for the hosted service",

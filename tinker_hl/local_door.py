@@ -12,7 +12,10 @@ from typing import Protocol
 from tinker_hl import loop
 from tinker_hl.errors import ConfigurationError
 
-__all__ = ["EmbeddedService", "acquire", "release"]
+__all__ = ["EmbeddedService", "acquire", "key_of", "release"]
+
+ENVIRONMENT = "TINKER_HL_LOCAL_SERVICE"
+"""Tells child processes the address and the key of the service, so that a pickled client needs to hold neither."""
 
 
 class EmbeddedService(Protocol):
@@ -47,6 +50,7 @@ class _Shared:
         with self._lock:
             if self._service is None:
                 self._service = _start()
+                os.environ[ENVIRONMENT] = f"{self._service.base_url.rstrip('/')} {self._service.api_key}"
             self._users += 1
             return self._service
 
@@ -56,6 +60,7 @@ class _Shared:
             if self._users > 0 or self._service is None:
                 return
             service, self._service = self._service, None
+            os.environ.pop(ENVIRONMENT, None)
         if os.getpid() == self._process:
             service.close()
 
@@ -72,6 +77,12 @@ def acquire() -> EmbeddedService:
 def release() -> None:
     """One user fewer; the last one ends the service."""
     _shared.release()
+
+
+def key_of(base_url: str) -> str | None:
+    """The key of the service at this address, if it is this process's or an ancestor's own."""
+    address, _, key = os.environ.get(ENVIRONMENT, "").partition(" ")
+    return key if key and address == base_url else None
 
 
 def _start() -> EmbeddedService:

@@ -22,6 +22,7 @@ __all__ = [
     "event_loop",
     "in_user_thread",
     "in_worker",
+    "is_running",
     "on_loop_thread",
     "reset_after_fork",
     "run",
@@ -76,6 +77,11 @@ def event_loop() -> asyncio.AbstractEventLoop:
             if current is None:
                 current = _current = _LoopThread()
     return current.loop
+
+
+def is_running() -> bool:
+    """Whether anything has needed the loop yet in this process."""
+    return _current is not None
 
 
 def on_loop_thread() -> bool:

@@ -21,7 +21,7 @@ from tinker_api.api.futures import retrieve_future, retrieve_futures
 
 from tinker_hl import loop
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError
+from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError, SessionClosedError, TinkerError
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
 from tinker_hl.retry import NEVER, AttemptLog, named_wait
 
@@ -306,9 +306,12 @@ class _SampleStream:
                 news = await self._ask(timeout=POLL_TIMEOUT)
             except (APIStatusError, APIConnectionError) as error:
                 if not await self._goes_on(error, log):
-                    self._fail(error)
+                    self._let_go()
                     return
                 continue
+            except SessionClosedError:
+                self._let_go()
+                return
             log.succeeded()
             if self._tell(news) or time.monotonic() - started >= HELD:
                 unheld = 0
@@ -347,8 +350,10 @@ class _SampleStream:
             self._early[request_id] = announced
             if len(self._early) > REMEMBERED:
                 self._early.pop(next(iter(self._early)))
-        elif not waiter.done():
-            waiter.set_result(announced)
+        else:
+            del self._waiting[request_id]
+            if not waiter.done():
+                waiter.set_result(announced)
 
     async def _goes_on(self, error: APIStatusError | APIConnectionError, log: AttemptLog) -> bool:
         if isinstance(error, APIStatusError):
@@ -361,7 +366,7 @@ class _SampleStream:
         self._connection.told_retry("retrieve_futures", error.message, log.retries, log.waited)
         return True
 
-    def _fail(self, error: Exception) -> None:
+    def _let_go(self) -> None:
         """Announcements cannot be had: let everybody ask for their own result, which tells them what is wrong."""
         for waiter in self._waiting.values():
             if not waiter.done():
@@ -370,7 +375,7 @@ class _SampleStream:
     async def _acknowledge(self) -> None:
         try:
             await self._ask(timeout=ACK_TIMEOUT, hold=0.0)
-        except (APIStatusError, APIConnectionError) as error:
+        except TinkerError as error:
             # Only a courtesy: the server drops what nobody fetches by itself.
             self._connection.events.emit("polled", "retrieve_futures", detail=f"not acknowledged: {error.message}")
 

@@ -222,6 +222,7 @@ class _Job:
     def _note(self, step: int, path: str) -> None:
         self.saved.append(path)
         self.folder.checkpoint(step=step, path=path)
+        self.screen.say(f"step {step}: saved {path}")
 
     def _draw(self, plan: Plan, train_seconds: float) -> None:
         draw_curve(
