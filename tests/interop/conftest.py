@@ -20,7 +20,7 @@ MODEL = "tinker-hl/tiny"
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedService]:
     """`tinker-hl serve` with the packaged model, in a process of its own."""
-    with embedded.start(data_dir=tmp_path_factory.mktemp("service") / "data", threads=2) as running:
+    with embedded.start(data_dir=tmp_path_factory.mktemp("service") / "data", threads=1) as running:
         yield running
 
 
