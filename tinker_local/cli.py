@@ -24,6 +24,7 @@ from tinker_local.settings import ModelSource, Settings, default_data_dir
 
 if TYPE_CHECKING:
     from tinker_local.engine.protocol import Engine
+    from tinker_local.service import Service
 
 __all__ = ["DATA_DIR_BUSY", "TINY_MODEL", "model_sources", "serve"]
 
@@ -221,7 +222,14 @@ async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *,
     settings = attrs.evolve(settings, port=listener.getsockname()[1])
     url = _url(settings.host, settings.port)
     announce = _to_owner(url) if owned else lambda: click.echo(_greeting(settings, url))
-    serving = Serving(create_app(settings, _engine(settings, engine_kind)), listener)
+    app = create_app(settings, _engine(settings, engine_kind))
+    serving = Serving(app, listener)
+
+    def problem() -> str | None:
+        """Why the models could not be loaded, if so: an engine that worked before is started again, this one is not."""
+        service: Service | None = getattr(app.state, "service", None)
+        return None if service is None or service.supervision.life else service.supervision.problem
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.stop)
@@ -230,10 +238,10 @@ async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *,
     names = ", ".join(model.name for model in settings.models)
     logger.info("loading %s", names, extra={"fields": {"engine": engine_kind, "data_dir": settings.data_dir}})
     async with serving:
-        if await serving.ready():
+        if await serving.ready(hopeless=lambda: problem() is not None):
             announce()
         elif not serving.stopping:
-            raise click.ClickException("the service could not start; the lines above say why")
+            raise click.ClickException(problem() or "the service could not start; the lines above say why")
         await serving.ended()
     logger.info("ended")
 

@@ -6,7 +6,7 @@ It does not know what the app does; "ready" is what its health check says.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -92,11 +92,18 @@ class Serving:
             await asyncio.wait([self._task])
             self._task.result()
 
-    async def ready(self) -> bool:
-        """Wait until the health check passes; False if the server ended before that."""
+    async def ready(self, hopeless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until the health check passes; False if the server ended before that, or cannot get there.
+
+        Args:
+            hopeless: asked as long as the app runs and is not ready, whether it is any use to wait on.
+        """
         while self._task is not None and not self._task.done():
-            if self._server.started and await self._healthy():
-                return True
+            if self._server.started:
+                if await self._healthy():
+                    return True
+                if hopeless():
+                    return False
             await asyncio.wait([self._task], timeout=_POLL_SECONDS)
         return False
 

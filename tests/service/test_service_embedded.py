@@ -131,6 +131,15 @@ def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     assert is_free(tmp_path)
 
 
+def test_models_that_cannot_be_loaded_end_it(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "nothing-known"}')
+    with pytest.raises(EmbeddedStartError, match="(?s)ended with code 1 .*Error: the engine could not start"):
+        embedded.start(models=[ModelSource(name="x", path=str(model))], data_dir=tmp_path / "data")
+    assert is_free(tmp_path / "data")
+
+
 def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedStartError, match="not ready in time"):
         embedded.start(engine="null", data_dir=tmp_path, deadline_seconds=0.0)

@@ -94,6 +94,14 @@ async def test_a_failed_start_is_told_and_ends() -> None:
         await serving.ended()
 
 
+async def test_what_is_hopeless_is_not_waited_for() -> None:
+    probe = Probe()
+    async with Serving(probe.app, listener()) as serving:
+        assert not await serving.ready(hopeless=probe.asked.is_set)
+        assert not serving.stopping
+    assert probe.events == ["start", "end"]
+
+
 async def test_an_end_before_it_is_ready() -> None:
     probe = Probe()
     async with Serving(probe.app, listener()) as serving:
