@@ -135,7 +135,7 @@ def test_models_that_cannot_be_loaded_end_it(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "nothing-known"}')
-    with pytest.raises(EmbeddedStartError, match="(?s)ended with code 1 .*Error: the engine could not start"):
+    with pytest.raises(EmbeddedStartError, match=r"(?s)ended with code 1 .*Error: the engine could not start"):
         embedded.start(models=[ModelSource(name="x", path=str(model))], data_dir=tmp_path / "data")
     assert is_free(tmp_path / "data")
 
