@@ -189,7 +189,7 @@ def _record_outputs(record: Any) -> list[LossFnOutput]:
 def _cut(batched: Any, name: str) -> list[Array]:
     """One array a datum, all of them views of one writeable copy that belongs to the result."""
     values, width = _numbers(batched.data, batched.dtype, name)
-    offsets = np.frombuffer(batched.offsets, _INT64)
+    offsets = _indices(batched.offsets, name)
     if offsets.size == 0:
         return []
     if offsets[0] < 0 or offsets[-1] > len(batched.data) or (np.diff(offsets) < 0).any() or (offsets % width).any():
@@ -200,6 +200,12 @@ def _cut(batched: Any, name: str) -> list[Array]:
     bounds = (offsets // width).tolist()
     pieces = [values[start:end] for start, end in pairwise(bounds)]
     return [piece.reshape(-1, *trailing) if prod(trailing) else piece.reshape(0, *trailing) for piece in pieces]
+
+
+def _indices(data: bytes, name: str) -> NDArray[np.int64]:
+    if len(data) % _INT64.itemsize:
+        raise StructureError(f"{name}: {len(data)} bytes are no whole number of int64 indices")
+    return np.frombuffer(data, _INT64)
 
 
 def _numbers(data: bytes, dtype: int, name: str) -> tuple[Array, int]:
@@ -224,7 +230,7 @@ def _tensor(message: Any, name: str) -> TensorData:
     if message.WhichOneof("encoding") == "sparse_csr":
         csr = message.sparse_csr
         values, _ = _numbers(csr.values, message.dtype, name)
-        crow, col = np.frombuffer(csr.crow_indices, _INT64), np.frombuffer(csr.col_indices, _INT64)
+        crow, col = _indices(csr.crow_indices, name), _indices(csr.col_indices, name)
         return _checked(name, lambda: TensorData(values, None, shape, crow, col))
     values, _ = _numbers(message.dense, message.dtype, name)
     return _checked(name, lambda: TensorData.adopt(values.reshape(shape) if shape else values))

@@ -16,13 +16,14 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
+from tinker_hl.errors import RequestErrorCategory
 from tinker_hl.types.datum import Datum
 from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageAssetPointerChunk, ImageChunk
 from tinker_hl.types.model_input import EncodedTextChunk, ModelInput, ModelInputChunk
 from tinker_hl.types.open_record import OpenRecord, Unrecognized
 from tinker_hl.types.record import Record
-from tinker_hl.types.sample_response import SampledSequence, SampleResponse
+from tinker_hl.types.sample_response import PromptAltTokens, SampledSequence, SampleResponse
 from tinker_hl.types.tensor_data import TensorData
 
 __all__ = ["StructureError", "structure"]
@@ -63,8 +64,10 @@ def _converter() -> cattrs.Converter:
         lambda kind: _record_structurer(kind, converter),
     )
     converter.register_structure_hook_factory(_is_union_of_records, lambda union: _union_structurer(union, converter))
-    for special in (TensorData, SampledSequence, SampleResponse, EncodedTextChunk):
+    for special in (TensorData, SampledSequence, EncodedTextChunk):
         converter.register_structure_hook(special, _from_keywords)
+    converter.register_structure_hook(SampleResponse, lambda value, _: _samples(value, converter))
+    converter.register_structure_hook(RequestErrorCategory, lambda value, _: RequestErrorCategory(value))
     converter.register_structure_hook(ModelInput, lambda value, _: _model_input(value, converter))
     converter.register_structure_hook(Datum, lambda value, _: _datum(value, converter))
     return converter
@@ -157,6 +160,16 @@ def _datum(value: Any, converter: cattrs.Converter) -> Datum:
         converter.structure(value["model_input"], ModelInput),
         {key: item if isinstance(item, TensorData) else TensorData(**item) for key, item in inputs.items()},
     )
+
+
+def _samples(value: Any, converter: cattrs.Converter) -> SampleResponse:
+    fields = dict(_mapping(value))
+    for name, kind in (("target_prompt_logprobs", TensorData), ("prompt_alt_tokens", PromptAltTokens)):
+        if fields.get(name) is not None:
+            fields[name] = converter.structure(fields[name], kind)
+    fields["sequences"] = [converter.structure(sequence, SampledSequence) for sequence in fields["sequences"]]
+    response: SampleResponse = _from_keywords(fields, SampleResponse)
+    return response
 
 
 def _text(value: Any, _: Any) -> str:

@@ -1,0 +1,156 @@
+"""`TensorData`: construction, memory of its own, sparse rows, conversions."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tinker_hl.types import TensorData
+
+
+def test_both_generations_build_it() -> None:
+    for tensor in (TensorData([1, 2], "int64", [2]), TensorData(data=[1, 2], dtype="int64", shape=[2])):
+        assert (tensor.data, tensor.dtype, tensor.shape) == ([1, 2], "int64", [2])
+    assert TensorData([1, 2], "int64").shape is None
+    assert TensorData([1, 2, 3, 4], "float32", (2, 2)).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert TensorData(dtype="float32").data == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"data": [1]}, TypeError, "dtype"),
+        ({"data": [1], "dtype": "int32"}, ValueError, "'int32'"),
+        ({"data": [1, 2, 3], "dtype": "int64", "shape": [2]}, ValueError, "3 values"),
+        ({"data": [1], "dtype": "int64", "shape": [-1]}, ValueError, "shape"),
+        ({"data": [1.5], "dtype": "int64"}, ValueError, "1.5"),
+        ({"data": np.array(["a"])}, ValueError, "no place on the wire"),
+        ({"data": [1], "dtype": "int64", "sparse_crow_indices": [0, 1]}, ValueError, "together"),
+        ({"data": [1], "dtype": "int64", "sizes": [1]}, TypeError, "no argument 'sizes'"),
+    ],
+)
+def test_what_makes_no_tensor_is_refused(arguments: dict[str, object], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        TensorData(**arguments)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize(
+    ("crow", "col", "shape"),
+    [([0, 1], [0], None), ([0, 1], [0], [1]), ([0, 2], [0], [1, 2]), ([1, 1], [0], [1, 2]), ([0, 1], [2], [1, 2])],
+)
+def test_broken_sparse_tensors_are_refused(crow: list[int], col: list[int], shape: list[int] | None) -> None:
+    with pytest.raises(ValueError, match="sparse"):
+        TensorData([5], "int64", shape, crow, col)
+
+
+def test_later_changes_of_the_source_change_nothing() -> None:
+    array, tensor, numbers = np.ones(3, np.float32), torch.ones(3), [1.0, 1.0, 1.0]
+    made = [
+        TensorData.from_numpy(array),
+        TensorData.from_torch(tensor),
+        TensorData(numbers, "float32"),
+        TensorData(array),
+    ]
+    array[:], tensor[:], numbers[0] = 9, 9, 9
+    for data in made:
+        assert data.data == [1.0, 1.0, 1.0]
+        assert not np.shares_memory(data.to_numpy(), array)
+        with pytest.raises(ValueError, match="read-only"):
+            data.to_numpy()[0] = 9
+        data.to_torch()[0] = 9
+        assert data.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_result_is_shared_without_a_copy() -> None:
+    values = np.arange(3, dtype=np.float32)
+    result = TensorData.adopt(values)
+    assert result.to_numpy() is values
+    assert result.to_torch().data_ptr() == values.ctypes.data
+
+
+@pytest.mark.parametrize(
+    ("source", "dtype"),
+    [
+        (np.ones((2, 3)), "float32"),
+        (np.ones((2, 3), np.uint16), "int64"),
+        (np.ones((2, 3), bool), "int64"),
+        (torch.ones(2, 3, dtype=torch.bfloat16, requires_grad=True), "float32"),
+        (torch.ones(2, 3, dtype=torch.uint8), "int64"),
+        (torch.ones(3, 2).T, "float32"),
+    ],
+)
+def test_arrays_keep_shape_and_kind(source: np.ndarray | torch.Tensor, dtype: str) -> None:
+    made = TensorData.from_numpy(source) if isinstance(source, np.ndarray) else TensorData.from_torch(source)
+    assert (made.dtype, made.shape, made.tolist()) == (dtype, [2, 3], [[1, 1, 1], [1, 1, 1]])
+
+
+def test_converters_name_what_they_got() -> None:
+    with pytest.raises(TypeError, match="list"):
+        TensorData.from_numpy([1])  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match="list"):
+        TensorData.from_torch([1])
+
+
+MATRICES = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12),
+    elements=st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.5, -2.0]),
+)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")  # torch says so of its own reference
+@given(MATRICES)
+def test_sparse_and_dense_are_the_same_tensor(matrix: np.ndarray) -> None:
+    tensor = TensorData.from_torch_sparse(torch.from_numpy(matrix))
+    rows, columns = matrix.shape
+    stored = int(np.count_nonzero(matrix))
+    assert tensor.is_sparse == (rows + 1 + 2 * stored < rows * columns)
+    np.testing.assert_array_equal(tensor.to_numpy(), matrix)
+    assert tensor == TensorData.from_numpy(matrix)
+    assert tensor.shape == [rows, columns]
+    if tensor.is_sparse:
+        crow, col = torch.tensor(tensor.sparse_crow_indices), torch.tensor(tensor.sparse_col_indices, dtype=torch.long)
+        values = torch.tensor(tensor.data, dtype=torch.float32)
+        reference = torch.sparse_csr_tensor(crow, col, values, size=matrix.shape, check_invariants=True)
+        np.testing.assert_array_equal(reference.to_dense().numpy(), matrix)
+
+
+def test_the_pad_value_fills_what_is_not_stored() -> None:
+    matrix = torch.full((4, 5), -1)
+    matrix[2, 3] = 7
+    tensor = TensorData.from_torch_sparse(matrix, pad_value=-1)
+    assert (tensor.data, tensor.sparse_col_indices) == ([7], [3])
+    assert tensor.to_torch(pad_value=-1).tolist() == matrix.tolist()
+    assert tensor.to_numpy()[0, 0] == 0
+    for pad in (True, 0.0, None):
+        with pytest.raises(TypeError, match="pad_value"):
+            tensor.to_numpy(pad_value=pad)  # type: ignore[arg-type]  # on purpose
+
+
+def test_equal_by_value_and_not_by_layout() -> None:
+    assert TensorData([1.0, float("nan")], "float32") == TensorData(np.array([1.0, np.nan]))
+    assert TensorData([1], "int64") != TensorData([1], "float32")
+    assert TensorData([1, 2], "int64", [2, 1]) != TensorData([1, 2], "int64", [1, 2])
+    assert TensorData([1], "int64") != [1]
+    with pytest.raises(TypeError):
+        hash(TensorData([1], "int64"))
+
+
+def test_copies_and_dumps_come_back() -> None:
+    dense, sparse = TensorData([[1, 2]], "int64", [1, 2]), TensorData([5], "int64", [2, 4], [0, 0, 1], [3])
+    for tensor in (dense, sparse):
+        for again in (pickle.loads(pickle.dumps(tensor)), copy.deepcopy(tensor), tensor.model_copy()):
+            assert again == tensor
+            assert again.is_sparse == tensor.is_sparse
+        assert TensorData.model_validate_json(tensor.model_dump_json()) == tensor
+    assert dense.model_copy(update={"data": [3, 4]}).tolist() == [[3, 4]]
+
+
+def test_the_representation_is_short() -> None:
+    assert repr(TensorData([1, 2], "int64")) == "TensorData([1, 2], int64, shape=None)"
+    assert len(repr(TensorData(np.zeros(10**6)))) < 120
