@@ -8,6 +8,7 @@ It does not know what an operation does. An operation without a handler, or a ha
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
@@ -99,11 +100,17 @@ def _matched(spec: Spec, handlers: Mapping[str, Handler]) -> list[tuple[Operatio
     return [(operation, handlers[operation.operation_id]) for operation in spec.operations]
 
 
+@cache
+def _compiled(spec: Spec) -> Validation:
+    """Compiling takes a moment, which apps of one process need not take each."""
+    return Validation(spec)
+
+
 class _Door:
     """The way in, the same for all operations."""
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
-        self._validation = Validation(spec)
+        self._validation = _compiled(spec)
         self._gate = Gate(settings)
         self._settings = settings
 
