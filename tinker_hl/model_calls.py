@@ -123,9 +123,10 @@ class ModelCalls:
     async def _output(self, promise: Promise) -> ForwardBackwardOutput:
         payload = await self.session.result(promise)
         codec = proto_codec if payload.is_protobuf else json_codec
+        decode: Callable[[bytes], ForwardBackwardOutput] = codec.decode_forward_backward_output
         if len(payload.content) <= INLINE_BYTES:
-            return codec.decode_forward_backward_output(payload.content)
-        return await loop.in_worker(codec.decode_forward_backward_output, payload.content)
+            return decode(payload.content)
+        return await loop.in_worker(decode, payload.content)
 
     async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
         limits = self.session.connection.capabilities

@@ -1,5 +1,6 @@
 """Waiting for results: every answer that a poll can get, and what it leads to."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -113,8 +114,6 @@ def test_a_long_poll_is_one_request() -> None:
     server = ScriptedServer()
 
     async def hold(request: Seen) -> Reply:
-        import asyncio
-
         await asyncio.sleep(0.2)
         return Reply(body={"metrics": {"grad_norm": 2.0}})
 
@@ -130,14 +129,19 @@ def test_a_long_poll_is_one_request() -> None:
 def test_announced_samples_are_fetched_once_and_acknowledged() -> None:
     server = ScriptedServer(config={"sample_use_retrieve_futures": True})
     told: list[str] = []
+    all_submitted = asyncio.Event()
+
+    async def submit(request: Seen) -> Reply:
+        if len(server.paths("asample")) == 3:
+            all_submitted.set()
+        return Reply(body=server.on_asample(request))
+
+    server.faults["asample"] = [submit] * 3
 
     async def announce(request: Seen) -> Reply:
-        import asyncio
-
         if request.json.get("timeout") == 0:
             return Reply(body={"completions": [], "cursor": len(told)})
-        while len(server.paths("asample")) < 3:
-            await asyncio.sleep(0.01)
+        await all_submitted.wait()
         ids = [f"r{number}" for number in range(3)]
         new = [request_id for request_id in ids if request_id not in told]
         told.extend(new)

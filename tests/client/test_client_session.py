@@ -1,6 +1,7 @@
 """Sessions: opened late, kept alive, finished once, by whatever way they end."""
 
 import asyncio
+import contextlib
 import gc
 import subprocess
 import sys
@@ -34,13 +35,11 @@ def until(condition: object, seconds: float = 10.0) -> bool:
 )
 def test_the_with_block_tells_how_it_ended(error: type[BaseException] | None, status: str) -> None:
     server = ScriptedServer()
-    try:
-        with server.client() as service:
-            service.create_lora_training_client("base").result(10)
-            if error is not None:
-                raise error
-    except BaseException as caught:
-        assert type(caught) is error
+    expected = contextlib.nullcontext() if error is None else pytest.raises(error)
+    with expected, server.client() as service:
+        service.create_lora_training_client("base").result(10)
+        if error is not None:
+            raise error
     assert [request.json["reason"] for request in server.paths("finish")] == [{"type": status}]
 
 

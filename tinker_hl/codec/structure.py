@@ -115,7 +115,7 @@ def _union_structurer(union: Any, converter: cattrs.Converter) -> Structurer:
     by_tag = {
         field.default: member for member, field in defaults.items() if field and field.default is not attrs.NOTHING
     }
-    otherwise = next((member for member in members if issubclass(member, OpenRecord)), Unrecognized)
+    otherwise: Any = next((member for member in members if issubclass(member, OpenRecord)), Unrecognized)
     untagged = next((member for member in members if tag not in attrs.fields_dict(member)), None)
 
     def choose(value: Any, _: Any) -> Any:
@@ -123,11 +123,12 @@ def _union_structurer(union: Any, converter: cattrs.Converter) -> Structurer:
             return None
         if isinstance(value, Record):
             return value
-        name = _mapping(value).get(tag)
+        fields = _mapping(value)
+        name = fields.get(tag)
         member = untagged if name is None else by_tag.get(name)
         if member is not None:
             return converter.structure(value, member)
-        others = {key: item for key, item in value.items() if key not in (tag, "type")}
+        others = {key: item for key, item in fields.items() if key not in (tag, "type")}
         return otherwise(type=str(name), **others)
 
     return choose

@@ -5,6 +5,7 @@ client gives up on is told so (`http.disconnect`). Its lifespan is started by th
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,8 @@ from tinker_hl import loop
 from tinker_hl.transport.base import Request, Response, TransportFault
 
 __all__ = ["AsgiTransport"]
+
+logger = logging.getLogger("tinker_hl")
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
@@ -41,6 +44,11 @@ class AsgiTransport:
             await asyncio.wait_for(self._app(exchange.scope, exchange.receive, exchange.send), request.timeout)
         except TimeoutError as error:
             raise TransportFault("timeout", f"no answer from the application within {request.timeout:g} s") from error
+        except Exception as error:
+            # A server would report it and, if no answer was begun, drop the connection.
+            logger.warning("the application failed: %r", error)
+            if exchange.status is None:
+                raise TransportFault("lost", f"the application failed: {error!r}") from error
         if exchange.status is None:
             raise TransportFault("lost", "the application ended without an answer")
         return Response(status=exchange.status, headers=exchange.headers, content=b"".join(exchange.body))

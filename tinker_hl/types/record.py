@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import attrs
 import numpy as np
@@ -34,6 +34,10 @@ class Record:
     def __attrs_init_subclass__(cls) -> None:
         # Attrs calls this on the finished class, so that no type can forget it, as it could a decorator.
         cls.__init__ = _explain_misspelling(cls)  # type: ignore[method-assign]  # the very point
+
+    if TYPE_CHECKING:  # attrs makes it, which not every type checker knows
+
+        def __attrs_init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def _fields(self) -> dict[str, Any]:
         """Field name -> value, as a user reads them."""

@@ -161,10 +161,11 @@ class TensorData(Record):
         pad = _pad(pad_value)
         if self.crow_indices is None or self.shape is None:
             return self.values
-        dense = np.full(self.shape, pad, dtype=self.values.dtype)
+        dense: Any = np.full(self.shape, pad, dtype=self.values.dtype)
         rows = np.repeat(np.arange(self.shape[0]), np.diff(self.crow_indices))
         dense[rows, self.col_indices] = self.values
-        return dense
+        filled: Array = dense
+        return filled
 
     def to_torch(self, pad_value: int = 0) -> Any:
         """The dense tensor; shares memory with results, copies what came from a caller. Raises `ImportError`."""

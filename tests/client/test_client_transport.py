@@ -1,0 +1,211 @@
+"""The seam to the network: sockets, failures, and an application in this process."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+import tinker_hl
+from tinker_hl import AsgiTransport, NetworkTransport, ServiceClient, loop
+from tinker_hl.transport import Request, Response, TransportFault
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+
+
+@contextlib.asynccontextmanager
+async def listening(handler: Handler) -> AsyncIterator[str]:
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return head + await reader.readexactly(int(line.split(b":")[1]))
+    return head
+
+
+def run(scene: Callable[[NetworkTransport], Any]) -> Any:
+    async def inside() -> Any:
+        transport = NetworkTransport()
+        try:
+            return await scene(transport)
+        finally:
+            await transport.aclose()
+
+    return loop.run(inside()).result(30)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, and nobody else will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_a_request_and_its_answer_go_through_as_they_are() -> None:
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 520 Odd\r\nX-Name: Value\r\nContent-Length: 4\r\n\r\nbody")
+        await writer.drain()
+        writer.close()
+
+    async def scene(transport: NetworkTransport) -> Response:
+        async with listening(answer) as url:
+            headers = {"X-API-Key": "secret", "Content-Type": "application/x-protobuf"}
+            path = "/api/a%2Fb?q=1%3A2"
+            return await transport.send(Request(method="PUT", url=url + path, headers=headers, content=b"\x00\xff"))
+
+    response = run(scene)
+    assert (response.status, response.content, response.headers["x-name"]) == (520, b"body", "Value")
+    assert seen[0].startswith(b"PUT /api/a%2Fb?q=1%3A2 HTTP/1.1\r\n")
+    assert seen[0].endswith(b"\r\n\r\n\x00\xff")
+    assert b"X-API-Key: secret" in seen[0]
+
+
+def test_redirects_are_followed_only_where_asked() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await read_request(reader)
+        if first.startswith(b"GET /there"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere")
+        else:
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def scene(transport: NetworkTransport) -> list[Response]:
+        async with listening(answer) as url:
+            return [
+                await transport.send(Request(method="GET", url=url + "/here", follow_redirects=follow))
+                for follow in (False, True)
+            ]
+
+    kept, followed = run(scene)
+    assert (kept.status, kept.headers["location"]) == (302, "/there")
+    assert (followed.status, followed.content) == (200, b"there")
+
+
+def test_what_fails_below_is_sorted(closed_port: int) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+        await writer.drain()
+        writer.close()
+
+    async def kind(transport: NetworkTransport, url: str) -> str:
+        with pytest.raises(TransportFault) as caught:
+            await transport.send(Request(method="POST", url=url, timeout=0.3, content=b"{}"))
+        return caught.value.kind
+
+    async def scene(transport: NetworkTransport) -> list[str]:
+        async with listening(never) as silent, listening(cut) as cutting:
+            urls = [f"http://127.0.0.1:{closed_port}", silent, cutting, "http://no-such-host.invalid"]
+            return [await kind(transport, url) for url in urls[:3]]
+
+    assert run(scene) == ["refused", "timeout", "lost"]
+
+
+def test_a_wrong_address_is_reported_within_five_seconds(closed_port: int) -> None:
+    """Promise R10, in real time."""
+    service = ServiceClient(base_url=f"http://127.0.0.1:{closed_port}")
+    started = time.monotonic()
+    with pytest.raises(tinker_hl.APIConnectionError, match="no connection"):
+        service.get_server_capabilities()
+    assert time.monotonic() - started < 6
+
+
+def test_no_wait_is_longer_than_the_caller_says() -> None:
+    """Promise R1: a server that accepts and never answers."""
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def start() -> tuple[contextlib.AbstractAsyncContextManager[str], str]:
+        manager = listening(never)
+        return manager, await manager.__aenter__()
+
+    manager, url = loop.run(start()).result(10)
+    service = ServiceClient(base_url=url)
+    waits = [
+        service.create_lora_training_client("base"),
+        service.create_sampling_client(base_model="base"),
+        service.create_training_client_from_state("tinker://a/weights/b"),
+        service.create_rest_client().list_training_runs(),
+    ]
+    started = time.monotonic()
+    for future in waits:
+        with pytest.raises(TimeoutError):
+            future.result(0.1)
+        with pytest.raises(TimeoutError):
+            asyncio.run(future.result_async(0.1))
+    assert time.monotonic() - started < 8
+    for future in waits:
+        future.cancel()
+    service.close().result(10)
+    loop.run(manager.__aexit__(None, None, None)).result(10)
+
+
+def test_secrets_are_not_shown() -> None:
+    request = Request(method="GET", url="http://x/", headers={"X-API-Key": "tml-secret", "Accept": "all"})
+    assert "tml-secret" not in repr(request)
+    assert "all" in repr(request)
+
+
+def test_an_application_in_this_process() -> None:
+    events: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                events.append(message["type"])
+                await send({"type": message["type"] + ".complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"X-Path", scope["path"].encode())]})
+        await send({"type": "http.response.body", "body": body[:2], "more_body": True})
+        await send({"type": "http.response.body", "body": body[2:]})
+
+    async def scene() -> Response:
+        transport = AsgiTransport(app)
+        response = await transport.send(Request(method="POST", url="http://x/a%3Ab?q=1", content=b"hello"))
+        await transport.aclose()
+        return response
+
+    response = loop.run(scene()).result(10)
+    assert (response.status, response.content, response.headers["x-path"]) == (201, b"hello", "/a:b")
+    assert events == ["lifespan.startup", "lifespan.shutdown"]
+
+
+def test_an_application_that_fails_or_is_slow_is_no_answer() -> None:
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        return
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def raises(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("a bug of the application")
+
+    async def kind(app: Any) -> str:
+        with pytest.raises(TransportFault) as caught:
+            await AsgiTransport(app, lifespan=False).send(Request(method="GET", url="http://x/", timeout=0.05))
+        return caught.value.kind
+
+    assert [loop.run(kind(app)).result(10) for app in (silent, slow, raises)] == ["lost", "timeout", "lost"]
