@@ -1,32 +1,37 @@
 """The text that the tiny base model learns from: spelling games, arithmetic, words, short sentences, all made here.
 
-A game is a line `name: input -> output`. Pig latin, which the demo teaches later, is not among them, nor is any game
-that moves what stands before the first vowel. Knows nothing of tokens or of training.
+A game is a line `name: input -> output`. Pig latin, which the demo teaches later, is not among them: no game moves what
+stands before the first vowel, or both moves letters and adds an ending. Knows nothing of tokens or of training.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-__all__ = ["GAMES", "Line", "game_line", "make_line", "made_up_word"]
+__all__ = ["GAMES", "Line", "game_line", "made_up_word", "make_line"]
+
+
+def _words(text: str, separator: str = " ") -> Sequence[str]:
+    return text.split(separator)
+
 
 VOWELS = "aeiou"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-ONSETS = (
+ONSETS = _words(
     "b c d f g h j k l m n p r s t v w y z bl br ch cl cr dr fl fr gl gr kn ph pl pr qu sc sh sk sl sm sn sp spl spr "
     "squ st str sw th thr tr tw wh wr sch shr scr"
-).split()
-NUCLEI = "a e i o u a e i o u ai ea ee ie oa oo ou ay oi au".split()
-CODAS = "b d ck f g l ll m n nd ng nk nt p r rd rm rt s sh ss st t th x y ct ft ld lt mp lk".split()
+)
+NUCLEI = _words("a e i o u a e i o u ai ea ee ie oa oo ou ay oi au")
+CODAS = _words("b d ck f g l ll m n nd ng nk nt p r rd rm rt s sh ss st t th x y ct ft ld lt mp lk")
 ENDINGS = ("ing", "er", "ed", "s", "ly", "ness", "ful", "est", "able", "ment", "tion", "le", "ow", "y", "ish", "ity")
 
-WHO = "cat dog fox bird fish bear king queen child farmer baker sailor doctor mouse horse teacher singer rabbit".split()
-HOW = "red old small big quick quiet happy brave kind green tall young sleepy clever warm cold bright tired".split()
-DOES = "sees likes finds takes keeps wants brings makes paints sells hides follows carries draws holds loses".split()
-WHAT = "ball book hat cake lamp drum boat stone apple chair letter flower bottle basket window garden ladder".split()
-WHERE = "home market river forest school station village kitchen bridge hill island tower castle street field".split()
-WHEN = "in the morning,at noon,in the evening,at night,in spring,every day,on monday,on friday,today,now".split(",")
+WHO = _words("cat dog fox bird fish bear king queen child farmer baker sailor doctor mouse horse teacher singer rabbit")
+HOW = _words("red old small big quick quiet happy brave kind green tall young sleepy clever warm cold bright tired")
+DOES = _words("sees likes finds takes keeps wants brings makes paints sells hides follows carries draws holds loses")
+WHAT = _words("ball book hat cake lamp drum boat stone apple chair letter flower bottle basket window garden ladder")
+WHERE = _words("home market river forest school station village kitchen bridge hill island tower castle street field")
+WHEN = _words("in the morning,at noon,in the evening,at night,in spring,every day,on monday,on friday,today,now", ",")
 
 
 @attrs.frozen
