@@ -8,7 +8,6 @@ sessions, models or results.
 import asyncio
 import atexit
 import os
-import platform
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,15 +36,7 @@ __all__ = ["Connection"]
 CONFIG_TIMEOUT = 10.0
 EXIT_SECONDS = 2.0
 _budgets = SharedBudgets()
-_PLATFORM_HEADERS: Mapping[str, str] = {
-    "User-Agent": f"tinker-hl/{__version__}",
-    "X-Stainless-Package-Version": SDK_VERSION,
-    "X-Stainless-OS": platform.system() or "Unknown",
-    "X-Stainless-Arch": platform.machine() or "unknown",
-    "X-Stainless-Runtime": platform.python_implementation(),
-    "X-Stainless-Runtime-Version": platform.python_version(),
-    "X-Stainless-Async": "async:asyncio",
-}
+_AGENT: Mapping[str, str] = {"User-Agent": f"tinker-hl/{__version__}"}
 
 
 class Connection:
@@ -83,7 +74,7 @@ class Connection:
         self.closed = False
         self.owns_transport = transport is None
         self.transport: Transport = transport or NetworkTransport()
-        self._headers = {**_PLATFORM_HEADERS, **_access_headers(), **(headers or {})}
+        self._headers = {**_AGENT, **_access_headers(), **(headers or {})}
         self._embedded = False
         self._ready: asyncio.Task[None] | None = None
         loop.reset_after_fork(self)

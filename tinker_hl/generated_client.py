@@ -8,6 +8,8 @@ idempotency key, and raises the typed errors, so that generated code only ever s
 This is the one handwritten module that names httpx, whose types the generated client is annotated with.
 """
 
+import itertools
+import os
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast
@@ -37,6 +39,9 @@ Timeout = httpx.Timeout
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 MAX_BODY = 2000
+# With the process id and a number this names one call in the world; a fresh uuid for each call costs much more.
+_PROCESS = uuid.uuid4().hex
+_numbers = itertools.count()
 
 
 @attrs.frozen
@@ -72,7 +77,7 @@ class Call:
     """Statuses that are not retried, whatever they mean: the caller deals with them."""
     raw_key: bool = False
     """Whether to send the key itself where the server trades keys for tokens."""
-    idempotency_key: str = attrs.field(factory=lambda: f"tinker-hl-{uuid.uuid4()}")
+    idempotency_key: str = attrs.field(factory=lambda: f"tinker-hl-{_PROCESS}-{os.getpid()}-{next(_numbers)}")
 
 
 @attrs.frozen
