@@ -77,12 +77,28 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("llama"), transformers.LlamaConfig(tie_word_embeddings=False, **SHAPE))
 
 
-@pytest.fixture
-def core(qwen: Path, llama: Path) -> EngineCore:
-    """An engine in this process; base models `qwen` and `llama`."""
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose linear layers are transposed (Conv1D) and whose positions are learned."""
+    config = transformers.GPT2Config(
+        vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=1
+    )
+    return _save(tmp_path_factory.mktemp("gpt2"), config)
+
+
+@pytest.fixture(scope="session")
+def _loaded(qwen: Path, llama: Path) -> EngineCore:
     core = EngineCore()
     sources = [ModelSource(name="qwen", path=str(qwen), aliases=("q",)), ModelSource(name="llama", path=str(llama))]
     core.start(sources, None, "cpu", None)
+    return core
+
+
+@pytest.fixture
+def core(_loaded: EngineCore) -> EngineCore:
+    """An engine in this process, without adapters; base models `qwen` (alias `q`) and `llama`."""
+    core = EngineCore()
+    core.bases = dict(_loaded.bases)
     return core
 
 

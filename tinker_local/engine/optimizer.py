@@ -15,6 +15,7 @@ from tinker_local.engine.protocol import AdamSettings, UserFaultError
 
 __all__ = ["AdamState", "adam_step", "check_settings"]
 
+_LARGEST = torch.finfo(torch.float32).max
 _CLIP_EPSILON = 1e-6
 """As in `torch.nn.utils.clip_grad_norm_`."""
 
@@ -74,12 +75,15 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState, settings: Ada
     if settings.grad_clip_norm > 0:
         gradient.mul_(min(1.0, settings.grad_clip_norm / (norm + _CLIP_EPSILON)))
     steps = state.steps + 1
+    step_size = settings.learning_rate / (1 - settings.beta1**steps)
+    shrink = 1 - settings.learning_rate * settings.weight_decay
+    if max(step_size, abs(shrink), settings.eps) > _LARGEST:
+        raise UserFaultError(f"adam_params.learning_rate is {settings.learning_rate:g}: no float32 holds such a step")
     mean = torch.lerp(state.mean, gradient, 1 - settings.beta1)
     square = (state.square * settings.beta2).addcmul_(gradient, gradient, value=1 - settings.beta2)
     correction = math.sqrt(1 - settings.beta2**steps)
-    step_size = settings.learning_rate / (1 - settings.beta1**steps)
     denominator = square.sqrt().div_(correction).add_(settings.eps)
-    changed = weights * (1 - settings.learning_rate * settings.weight_decay)
+    changed = weights * shrink
     changed.addcdiv_(mean, denominator, value=-step_size)
     # Padding between the matrices has no gradient: with eps 0 it would be 0/0 and so would a matrix not reached yet.
     if settings.eps == 0:
