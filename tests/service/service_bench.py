@@ -76,6 +76,10 @@ class GatedEngine(NullEngine):
         await self.gate.wait()
         return await super().optim_step(model_id, settings)
 
+    async def unload_adapter(self, model_id: str) -> None:
+        await self.gate.wait()  # the calls for one model keep their order
+        await super().unload_adapter(model_id)
+
     async def sample(self, job: SampleJob) -> SampleOutput:
         self.told.append(("sample", job.job_id))
         await self.gate.wait()

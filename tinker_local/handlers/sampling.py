@@ -50,7 +50,7 @@ async def join_sampling_session(call: Call) -> Result:
 
 async def get_sampler(call: Call) -> Result:
     """What a sampling session samples from."""
-    record = call.service.samplers.get(call.parameters["sampler_id"], call.owner).record
+    record = call.service.samplers.record(call.parameters["sampler_id"], call.owner)
     return {"sampler_id": record.sampler_id, "base_model": record.base_model, "model_path": record.model_path}
 
 

@@ -127,6 +127,14 @@ class Models:
         model.dirty = True
         return model
 
+    def record(self, model_id: str, owner: str) -> RunRecord:
+        """What an owner's model is or was; its session may be over. Raises `ApiError` 404."""
+        model = self.in_memory(model_id)
+        record = model.record if model is not None else self._records.run(model_id)
+        if record is None or record.owner != owner or not record.trainable or (model is not None and model.unloaded):
+            raise not_found(f"no model {model_id[:120]}")
+        return record
+
     def in_memory(self, model_id: str) -> Model | None:
         """A model that is at hand."""
         return self._models.get(model_id)

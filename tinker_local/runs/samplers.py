@@ -197,6 +197,14 @@ class Samplers:
             raise not_found(f"no sampling session {sampler_id[:120]}")
         return sampler
 
+    def record(self, sampler_id: str, owner: str) -> SamplerRecord:
+        """What an owner's sampling session is or was on; its session may be over. Raises `ApiError` 404."""
+        sampler = self._samplers.get(sampler_id)
+        record = sampler.record if sampler is not None else self._records.sampler(sampler_id)
+        if record is None or record.owner != owner:
+            raise not_found(f"no sampling session {sampler_id[:120]}")
+        return record
+
     def of_session(self, session_id: str) -> list[Sampler]:
         """The sampling sessions of a session that are in memory."""
         return [sampler for sampler in self._samplers.values() if sampler.record.session_id == session_id]
