@@ -64,7 +64,8 @@ def test_images_know_their_length_only_if_told() -> None:
     with pytest.raises(ValueError, match="format"):
         ImageChunk(data=b"", format="gif")  # type: ignore[arg-type]  # on purpose
     mixed = ModelInput.from_ints([1]).append(image)
-    assert mixed.length == 6
+    assert (mixed.length, mixed.known_length) == (6, 6)
+    assert mixed.append(ImageChunk(data=b"", format="png")).known_length is None
     with pytest.raises(ValueError, match=r"chunks\[1\]"):
         mixed.to_ints()
     assert b"png".decode() not in repr(image).replace("'png'", "")

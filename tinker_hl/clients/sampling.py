@@ -489,9 +489,10 @@ def _body(request: SampleRequest) -> EncodedBody:
 
 
 def _decode(payload: Payload, sequence_ids: list[str] | None, request: SampleRequest) -> SampleResponse:
+    length = request.prompt.known_length
     if payload.is_protobuf:
-        return proto_codec.decode_sample_response(payload.content, sequence_ids)
-    return json_codec.decode_sample_response(payload.content, sequence_ids, request.prompt.length)
+        return proto_codec.decode_sample_response(payload.content, sequence_ids, length)
+    return json_codec.decode_sample_response(payload.content, sequence_ids, length)
 
 
 def _check(

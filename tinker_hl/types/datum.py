@@ -160,10 +160,7 @@ def _positions(model_input: ModelInput, index: int) -> int | None:
             datum_index=index,
             field="model_input",
         )
-    try:
-        positions = model_input.length
-    except ValueError:
-        return None
+    positions = model_input.known_length
     if positions == 0:
         raise InvalidDatumError("it has no tokens", datum_index=index, field="model_input")
     return positions

@@ -113,3 +113,11 @@ class ModelInput(Record):
     def length(self) -> int:
         """Tokens in all. Raises `ValueError` if an image does not say how many it stands for."""
         return sum(chunk.length for chunk in self.chunks)
+
+    @property
+    def known_length(self) -> int | None:
+        """Tokens in all, or None where `length` raises."""
+        try:
+            return self.length
+        except ValueError:
+            return None
