@@ -19,6 +19,7 @@ from tinker_local.engine.null import NullEngine
 from tinker_local.engine.protocol import (
     AdamSettings,
     Engine,
+    EngineDiedError,
     SampleJob,
     SampleOutput,
     TrainingDatum,
@@ -57,6 +58,7 @@ class GatedEngine(NullEngine):
         self.gate = asyncio.Event()
         self.gate.set()
         self.told: list[tuple[str, Any]] = []
+        self._deaths = 0
 
     async def forward_backward(
         self,
@@ -68,21 +70,33 @@ class GatedEngine(NullEngine):
         backward: bool,
     ) -> TrainingOutput:
         self.told.append(("pass", int(data[0].tokens[0])))
-        await self.gate.wait()
+        await self._through()
         return await super().forward_backward(model_id, data, loss_fn, loss_fn_config, backward=backward)
 
     async def optim_step(self, model_id: str, settings: AdamSettings) -> Mapping[str, float]:
         self.told.append(("step", settings.learning_rate))
-        await self.gate.wait()
+        await self._through()
         return await super().optim_step(model_id, settings)
 
     async def unload_adapter(self, model_id: str) -> None:
-        await self.gate.wait()  # the calls for one model keep their order
+        await self._through()  # the calls for one model keep their order
         await super().unload_adapter(model_id)
+
+    def die(self) -> None:
+        """What waits at the gate dies with it."""
+        self._deaths += 1
+        super().die()
+        self.gate.set()
+
+    async def _through(self) -> None:
+        deaths = self._deaths
+        await self.gate.wait()
+        if self._deaths != deaths:
+            raise EngineDiedError("it died at the gate")
 
     async def sample(self, job: SampleJob) -> SampleOutput:
         self.told.append(("sample", job.job_id))
-        await self.gate.wait()
+        await self._through()
         return await super().sample(job)
 
 

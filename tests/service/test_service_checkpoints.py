@@ -1,4 +1,4 @@
-"""Checkpoints: saved under names, listed, published, ended, deleted, downloaded, loaded, copied, there after a restart."""
+"""Checkpoints: saved under names, listed, published, ended, deleted, downloaded, loaded, copied, kept."""
 
 import io
 import json
