@@ -135,16 +135,14 @@ class Report:
         print(json.dumps(self.as_json()), flush=True)
 
     def _figures_table(self) -> Table:
+        figures = dict.fromkeys(name for rounds in self.rounds.values() for name in _figures(rounds))
         table = Table(title=f"{self.promise}: {self.what}")
-        table.add_column("figure")
-        for side in self.rounds:
-            table.add_column(f"{side}: min / median", justify="right")
-        for figure in dict.fromkeys(name for rounds in self.rounds.values() for name in _figures(rounds)):
-            cells = []
-            for rounds in self.rounds.values():
-                values = [one[figure] for one in rounds if figure in one]
-                cells.append(f"{min(values):.4g} / {statistics.median(values):.4g}" if values else "")
-            table.add_row(figure, *cells)
+        table.add_column("min / median")
+        for figure in figures:
+            table.add_column(figure, justify="right")
+        for side, rounds in self.rounds.items():
+            values = [[one[figure] for one in rounds if figure in one] for figure in figures]
+            table.add_row(side, *(f"{min(v):.4g} / {statistics.median(v):.4g}" if v else "" for v in values))
         return table
 
 

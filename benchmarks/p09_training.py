@@ -8,12 +8,14 @@ from benchmarks.harness import OURS, Figures, Report, arguments, at_least, at_mo
 from benchmarks.serving import MODEL, MODEL_FOLDER, environment, peak_megabytes, serving
 
 PLAIN = "torch + peft"
+LEAST = {"equal": 0.95, "mixed": 1.2}
+"""How many times the plain loop's tokens a second are promised."""
 
 
 def batches(*, quick: bool) -> dict[str, tuple[str, int]]:
     """Lengths of the sequences of a batch, and steps, of each case."""
     if quick:
-        return {"equal": ("8,8", 1), "mixed": ("4,8", 1)}
+        return {"mixed": ("4,8", 1)}
     mixed = np.random.default_rng(1).integers(16, 257, 32)
     return {"equal": (",".join(["128"] * 16), 12), "mixed": (",".join(map(str, mixed)), 8)}
 
@@ -37,27 +39,26 @@ def case(lengths: str, steps: int, turns: int) -> dict[str, list[Figures]]:
 def main() -> None:
     options = arguments("P9: training through HTTP against a loop of torch and peft.")
     rounds: dict[str, list[Figures]] = {}
-    for name, (lengths, steps) in batches(quick=options.quick).items():
+    cases = batches(quick=options.quick)
+    for name, (lengths, steps) in cases.items():
         found = case(lengths, steps, 1 if options.quick else 3)
         rounds |= {f"{side}, {name}": figures for side, figures in found.items()}
     report = Report("P9", "training, LoRA of rank 32 on all linear layers of the packaged model", rounds)
     report.goals = [
-        at_least(
-            "tokens/s, equal lengths, ours / plain",
-            report.rate("tokens/s", f"{OURS}, equal", f"{PLAIN}, equal"),
-            0.95,
-        ),
-        at_least(
-            "tokens/s, mixed lengths, ours / plain", report.rate("tokens/s", f"{OURS}, mixed", f"{PLAIN}, mixed"), 1.2
-        ),
-        *(
+        goal
+        for name in cases
+        for goal in (
+            at_least(
+                f"tokens/s, {name} lengths, ours / plain",
+                report.rate("tokens/s", f"{OURS}, {name}", f"{PLAIN}, {name}"),
+                LEAST[name],
+            ),
             at_most(
                 f"peak memory, {name} lengths, service / plain loop",
                 report.ratio("peak MB", f"{OURS}, {name}", f"{PLAIN}, {name}"),
                 1.0,
-            )
-            for name in ("equal", "mixed")
-        ),
+            ),
+        )
     ]
     report.notes = [
         "Equal: 16 x 128 tokens. Mixed: 32 sequences of 16 to 256 tokens; padding is not counted as tokens."

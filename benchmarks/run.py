@@ -86,11 +86,10 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     """One benchmark: its goals, its figures, its notes."""
     machine = ", ".join(f"{key} {value}" for key, value in found["machine"].items() if key != "cores")
     goals = [f"| {goal['goal']} | {goal['value']:g} | {limit(goal)} | {verdict(goal)} |" for goal in found["goals"]]
-    sides = list(found["sides"])
-    figures = dict.fromkeys(figure for side in sides for figure in found["sides"][side])
+    sides: Mapping[str, Mapping[str, Any]] = found["sides"]
+    figures = list(dict.fromkeys(figure for side in sides.values() for figure in side))
     rows = [
-        f"| {figure} | " + " | ".join(cell(found["sides"][side].get(figure)) for side in sides) + " |"
-        for figure in figures
+        f"| {name} | " + " | ".join(cell(side.get(figure)) for figure in figures) + " |" for name, side in sides.items()
     ]
     lines = [
         f"## {found['promise']}: {found['what']}",
@@ -101,8 +100,8 @@ def section(name: str, found: Mapping[str, Any]) -> str:
         "|---|--:|--:|---|",
         *goals,
         "",
-        "| min / median | " + " | ".join(sides) + " |",
-        "|---|" + "--:|" * len(sides),
+        "| min / median | " + " | ".join(figures) + " |",
+        "|---|" + "--:|" * len(figures),
         *rows,
         "",
         *(f"- {note}" for note in found["notes"]),

@@ -1,6 +1,8 @@
 """One forward_backward call of many long sequences, types built and results read, as a training script does it.
 
-python forward_backward.py official|ours URL ROUNDS DATUMS TOKENS
+    python -m benchmarks.workloads.forward_backward official|ours URL ROUNDS DATUMS TOKENS
+
+It runs in the environment of whichever SDK it is for.
 """
 
 import asyncio

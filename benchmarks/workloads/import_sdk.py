@@ -1,6 +1,6 @@
 """Import an SDK, and say what it took.
 
-python import_sdk.py MODULE [names]     `names`: also fetch the classes that every script needs
+python -m benchmarks.workloads.import_sdk MODULE [names]     `names`: also fetch the classes that every script needs
 """
 
 import json

@@ -1,6 +1,8 @@
 """What a user would run instead: a loop of torch and peft over batches padded to their longest sequence.
 
-python plain_training.py FOLDER STEPS LENGTHS [THREADS]      LENGTHS: those of the sequences of every batch, as in 8,12
+    python -m benchmarks.workloads.plain_training FOLDER STEPS LENGTH[,LENGTH...]
+
+The lengths are those of the sequences of every batch.
 """
 
 import json

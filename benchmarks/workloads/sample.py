@@ -1,6 +1,8 @@
 """Many sample calls at once, as an evaluation or a rollout makes them.
 
-python sample.py official|ours URL ROUNDS CALLS
+    python -m benchmarks.workloads.sample official|ours URL ROUNDS CALLS
+
+It runs in the environment of whichever SDK it is for.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """The same training as `plain_training.py`, through our client and a service: two calls a step, one step ahead.
 
-python train_through_http.py MODEL STEPS LENGTHS      TINKER_BASE_URL and TINKER_API_KEY name the service
+    python -m benchmarks.workloads.train_through_http MODEL STEPS LENGTH[,LENGTH...]
+
+The service is the one that TINKER_BASE_URL and TINKER_API_KEY name.
 """
 
 import json
