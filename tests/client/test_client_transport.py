@@ -209,3 +209,27 @@ def test_an_application_that_fails_or_is_slow_is_no_answer() -> None:
         return caught.value.kind
 
     assert [loop.run(kind(app)).result(10) for app in (silent, slow, raises)] == ["lost", "timeout", "lost"]
+
+
+@pytest.mark.parametrize("size", [1, 512 * 1024, 512 * 1024 + 1, 3_000_001])
+def test_bodies_of_any_size_arrive_whole(size: int) -> None:
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    content = bytes(range(256)) * (size // 256 + 1)
+
+    async def scene(transport: NetworkTransport) -> None:
+        async with listening(answer) as url:
+            headers = {"Content-Type": "application/x-protobuf"}
+            await transport.send(Request(method="POST", url=url, headers=headers, content=content[:size]))
+
+    run(scene)
+    head, _, body = seen[0].partition(b"\r\n\r\n")
+    assert body == content[:size]
+    assert f"content-length: {size}" in head.decode().lower()
+    assert head.decode().lower().count("content-type") == 1

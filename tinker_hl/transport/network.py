@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from tinker_hl import loop
@@ -24,6 +25,8 @@ MAX_CONNECTIONS = 1024
 """Connections at once to all servers; a request beyond it waits for a free one."""
 KEEP_ALIVE = 60.0
 DNS_CACHE = 300
+LARGE, SLICE = 512 * 1024, 128 * 1024
+"""Bytes above which a body is written in slices, and of each slice."""
 
 
 class NetworkTransport:
@@ -50,7 +53,7 @@ class NetworkTransport:
             async with session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=request.content,
+                data=_body(request.content),
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=request.follow_redirects,
@@ -98,6 +101,34 @@ class NetworkTransport:
             skip_auto_headers=(hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         )
         return self._session
+
+
+class _LargeBody(aiohttp.payload.Payload):
+    """Bytes that are written slice by slice: one large write would hold up the loop, and be copied again and again."""
+
+    _autoclose = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, content_type="application/octet-stream")
+        self._size = len(content)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The bytes as text."""
+        return str(self._value, encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write all of it."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the first `content_length` bytes; None for all."""
+        view = memoryview(self._value)[:content_length]
+        for start in range(0, len(view), SLICE):
+            await writer.write(view[start : start + SLICE])
+
+
+def _body(content: bytes | None) -> bytes | _LargeBody | None:
+    return content if content is None or len(content) <= LARGE else _LargeBody(content)
 
 
 def _fault(error: Exception, request: Request) -> TransportFault:
