@@ -28,8 +28,6 @@ class Supervision:
         self.problem: str | None = None
         """Why there is no engine, as far as is known."""
         self.on_death: list[Callable[[], None]] = []
-        self.on_first_failure: list[Callable[[], None]] = []
-        """Called when the very first start fails, which no second attempt would mend."""
         self._models: dict[str, BaseModelInfo] = {}
         self._infos: tuple[BaseModelInfo, ...] = ()
         self._ready = asyncio.Event()
@@ -92,9 +90,7 @@ class Supervision:
         pause = _FIRST_PAUSE
         while not await self._started():
             if self.life == 0:
-                for callback in self.on_first_failure:
-                    callback()
-                return
+                return  # it never worked: another attempt would not either
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from tinker_local.engine.protocol import AdamSettings, LoraSpec
 from tinker_local.errors import bad_request, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
@@ -180,7 +182,7 @@ def _adam(body: Mapping[str, Any]) -> AdamSettings:
     settings = {key: value for key, value in params.items() if key != "type"}
     if params.get("type", ADAMW["type"]) != ADAMW["type"]:
         raise bad_request(f"the model's optimizer is adamw, not {params['type'][:40]!r}", "unknown_optimizer")
-    unknown = [key for key in settings if key not in AdamSettings.__slots__]
+    unknown = [key for key in settings if key not in attrs.fields_dict(AdamSettings)]
     if unknown:
         raise invalid(("body", name, unknown[0]), "adamw has no such parameter")
     return AdamSettings(**settings)
