@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tinker_local.engine.protocol import (
     EngineDiedError,
     EngineError,
     LoraSpec,
+    SampleJob,
     TrainingDatum,
     UserFaultError,
 )
@@ -24,6 +26,11 @@ from tinker_local.settings import ModelSource
 
 MakeData = Callable[..., list[TrainingDatum]]
 STEP = AdamSettings(learning_rate=1e-2)
+
+
+def job(job_id: str, **fields: Any) -> SampleJob:
+    prompt = np.array([5, 6, 7], dtype=np.int32)
+    return SampleJob(**{"job_id": job_id, "sampler_id": "s", "prompt": prompt, "stop_at_eos": False, **fields})
 
 
 @asynccontextmanager
@@ -87,6 +94,52 @@ def test_order_is_that_of_the_calls_not_of_the_awaits(models: list[ModelSource],
             assert (await step)["grad_norm"] > 0
             assert after < (await first).metrics["loss:sum"]
             await asyncio.gather(*calls)
+
+    asyncio.run(scenario())
+
+
+def test_samples_and_training_take_turns(models: list[ModelSource], make_data: MakeData) -> None:
+    """Fault 8 of other servers: a long sample does not hold up training, nor long training a sample."""
+
+    async def scenario() -> None:
+        async with running(models) as engine:
+            await engine.create_adapter("m", "qwen", LoraSpec(rank=2, seed=1))
+            made = asyncio.ensure_future(engine.create_sampler("t", None, model_id="m"))
+            early = await engine.sample(job("early", sampler_id="t", max_tokens=3))  # behind the sampler's making
+            assert early.sequences[0].tokens.size == 3
+            await made
+            await engine.create_sampler("s", "llama")
+            loss = asyncio.ensure_future(
+                engine.forward_backward("m", make_data(60) * 3000, "cross_entropy", {}, backward=True)
+            )
+            short = await engine.sample(job("short", max_tokens=4))
+            assert short.sequences[0].tokens.size == 4
+            assert not loss.done()
+            long = asyncio.ensure_future(engine.sample(job("long", num_samples=250, max_tokens=55)))
+            step = asyncio.ensure_future(engine.optim_step("m", STEP))
+            await engine.create_adapter("n", "qwen", LoraSpec(rank=2, seed=1))
+            await engine.forward_backward("n", make_data(9), "cross_entropy", {}, backward=True)
+            assert not long.done()
+            await loss
+            await step
+            assert len((await long).sequences) == 250
+
+            abandoned = asyncio.ensure_future(engine.sample(job("abandoned", num_samples=250, max_tokens=50)))
+            refused = asyncio.ensure_future(engine.sample(job("refused", num_samples=250, max_tokens=50)))
+            await asyncio.sleep(0)
+            abandoned.cancel()
+            await engine.cancel_sample("refused")
+            await engine.cancel_sample("unknown")
+            with pytest.raises(UserFaultError, match="cancelled"):
+                await refused
+            with pytest.raises(asyncio.CancelledError):
+                await abandoned
+            again = await engine.sample(job("abandoned", max_tokens=2))  # the slot and the id are free
+            assert again.sequences[0].tokens.size == 2
+            await engine.unload_sampler("s")
+            await engine.unload_sampler("s")
+            with pytest.raises(UserFaultError, match="'s' is not loaded"):
+                await engine.sample(job("late"))
 
     asyncio.run(scenario())
 

@@ -44,7 +44,7 @@ class AdapterStack:
 
 
 class MixedAdapters:
-    """A stack acting on a batch of single tokens [B, 1, I] whose rows are sorted by their place in the stack."""
+    """A stack acting on a batch [B, T, I] (or [B, I]) whose rows are sorted by their place in the stack."""
 
     def __init__(self, stack: AdapterStack, counts: Sequence[int], device: torch.device) -> None:
         """`counts`: how many rows each adapter of the stack has."""
@@ -61,21 +61,23 @@ class MixedAdapters:
             self._real = torch.tensor(real, device=device)
 
     def add(self, site: int, x: Tensor, y: Tensor) -> Tensor:
-        """See `lora.Active.add`."""
+        """See `lora.Active.add`. Rows keep their T positions together, so that T only widens the groups."""
         down, up = self._stack.downs[site], self._stack.ups[site]
         if down is None or up is None:
             return y
-        rows, out = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
         if self._even:
-            low = torch.bmm(rows.view(self._stack.size, -1, rows.shape[1]), down)
-            out.view(self._stack.size, -1, out.shape[1]).baddbmm_(low, up)
+            low = torch.bmm(x.reshape(self._stack.size, -1, x.shape[-1]), down)
+            y.view(self._stack.size, -1, y.shape[-1]).baddbmm_(low, up)
         elif self._grouped:
-            low = torch.bmm(rows.index_select(0, self._padded).view(self._stack.size, -1, rows.shape[1]), down)
-            out.add_(torch.bmm(low, up).view(-1, out.shape[1]).index_select(0, self._real))
+            padded = x.index_select(0, self._padded).view(self._stack.size, -1, x.shape[-1])
+            added = torch.bmm(torch.bmm(padded, down), up)
+            y.add_(added.view(len(self._padded), *y.shape[1:]).index_select(0, self._real))
         else:
             start = 0
             for place, count in enumerate(self._counts):
                 if count:
-                    out[start : start + count].addmm_(rows[start : start + count] @ down[place], up[place])
+                    rows, out = x[start : start + count], y[start : start + count]
+                    low = rows.reshape(-1, x.shape[-1]) @ down[place]
+                    out.view(-1, y.shape[-1]).addmm_(low, up[place])
                 start += count
         return y

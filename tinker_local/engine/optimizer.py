@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tinker_local.engine.protocol import AdamSettings, UserFaultError
 
-__all__ = ["AdamState", "adam_step", "check_settings"]
+__all__ = ["AdamState", "adam_step", "all_finite", "check_settings"]
 
 _LARGEST = torch.finfo(torch.float32).max
 _CLIP_EPSILON = 1e-6
@@ -54,6 +54,17 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity, in one pass over it (`isfinite().all()` makes three)."""
+    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
+
+
+def _norm(gradient: Tensor) -> float:
+    """L2 norm; in float64 only where the squares are too large for float32."""
+    norm = float(torch.linalg.vector_norm(gradient))
+    return norm if math.isfinite(norm) else float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+
+
 @torch.no_grad()
 def adam_step(weights: Tensor, gradient: Tensor, state: AdamState, settings: AdamSettings) -> Mapping[str, float]:
     """Change `weights` and `state` in place, or neither where the step is refused.
@@ -71,7 +82,7 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState, settings: Ada
         UserFaultError: the settings make no sense, or the step leads to numbers that float32 cannot hold.
     """
     check_settings(settings)
-    norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+    norm = _norm(gradient)
     if settings.grad_clip_norm > 0:
         gradient.mul_(min(1.0, settings.grad_clip_norm / (norm + _CLIP_EPSILON)))
     steps = state.steps + 1
@@ -88,7 +99,7 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState, settings: Ada
     # Padding between the matrices has no gradient: with eps 0 it would be 0/0 and so would a matrix not reached yet.
     if settings.eps == 0:
         changed = torch.where(denominator == 0, weights, changed)
-    if not (changed.isfinite().all() and square.isfinite().all()):
+    if not (all_finite(changed) and all_finite(square)):
         raise UserFaultError(
             f"this step leads to weights that are not finite (gradient norm {norm:g}, learning_rate "
             f"{settings.learning_rate:g}); nothing was changed. Lower the learning rate, clip, or raise eps"

@@ -6,7 +6,7 @@ never on who else is in the batch (`drawing`). It knows nothing of processes, qu
 """
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ _PREFILL_POSITIONS: Final = 4096
 """Positions of one prefill; it is the longest that running rows wait for newcomers."""
 _CACHE_BYTES: Final = 4 * 2**30
 _NOISE_STEPS: Final = 32
+_STACK_WASTE: Final = 2
+"""A stack of adapters is made anew when it has more than this many times those in use."""
 _RETIRE_FRACTION: Final = 8
 """Rows that are over leave when they are this fraction of the batch: leaving costs one copy of the cache."""
 _ADMIT_EVERY: Final = 4
@@ -209,7 +211,8 @@ class SamplingBatch:
         self._rows: list[_Row | None] = []
         self._cache: RowCache | None = None
         self._next = torch.zeros(0, dtype=torch.int64)
-        self._stack: tuple[tuple[Sampler, ...], AdapterStack] | None = None
+        self._stacked: tuple[Sampler, ...] = ()
+        self._stack: AdapterStack | None = None
         self._serial = self._steps = 0
 
     @property
@@ -262,7 +265,7 @@ class SamplingBatch:
         return not self._steps % _ADMIT_EVERY or 4 * samples >= len(self._rows)
 
     def _choose(self) -> list[_Part]:
-        """The parts that come next, in the order they came: of one sampler, as far as they fit."""
+        """The parts that come next, in the order they came, as far as they fit."""
         chosen: list[_Part] = []
         alive = [row for row in self._rows if row is not None]
         rows = len(alive)
@@ -274,8 +277,7 @@ class SamplingBatch:
             longest = max(longest, part.request.job.prompt.size)
             fits = rows <= MAX_ROWS and rows * width <= self._cache_positions
             fits = fits and (not chosen or longest * (len(chosen) + 1) <= _PREFILL_POSITIONS)
-            same = not chosen or chosen[0].request.sampler is part.request.sampler
-            if not (same and fits) and (chosen or alive):
+            if not fits and (chosen or alive):
                 break
             chosen.append(part)
             if not fits:
@@ -290,9 +292,11 @@ class SamplingBatch:
         width = 2 * config.num_hidden_layers * config.hidden_size * self.base.dtype.itemsize
         return max(1, _CACHE_BYTES // int(width))
 
-    def _prefill(self, parts: Sequence[_Part]) -> _Prefilled | None:
+    def _prefill(self, chosen: Sequence[_Part]) -> _Prefilled | None:
         """Run prompts, score them where asked, and draw each sample's first token."""
-        sampler = parts[0].request.sampler
+        order = self._arrange([part.request.sampler for part in chosen])
+        parts = [chosen[place] for place in order]
+        active = self._acting([part.request.sampler for part in parts])
         prompts = [part.request.job.prompt for part in parts]
         lengths = [prompt.size for prompt in prompts]
         padded = np.zeros((len(parts), max(lengths)), dtype=np.int64)
@@ -301,14 +305,15 @@ class SamplingBatch:
         tokens = torch.from_numpy(padded).to(self.base.device)
         goes_on = any(part.request.stop.max_tokens > 1 for part in parts)
         cache = transformers.DynamicCache() if goes_on else None
-        with self.base.acting(sampler.active):
+        with self.base.acting(active):
             # Padded on the right: no mask, the same computation as in training. Gathering aligns the cache.
             states = self.base.states(tokens, past_key_values=cache, use_cache=goes_on)
-            for part, state, length in zip(parts, states, lengths, strict=True):
-                if part.indices.start == 0 and wants_scores(part.request.job):
-                    part.request.scores = score_prompt(self.base, part.request.job, state[:length])
             last = torch.tensor(lengths, device=self.base.device) - 1
             logits = self.base.logits(states[torch.arange(len(parts), device=self.base.device), last])
+        for part, state, length in zip(parts, states, lengths, strict=True):
+            if part.indices.start == 0 and wants_scores(part.request.job):
+                with self.base.acting(part.request.sampler.active):
+                    part.request.scores = score_prompt(self.base, part.request.job, state[:length])
         return self._first_tokens(parts, logits, cache)
 
     def _first_tokens(self, parts: Sequence[_Part], logits: Tensor, cache: Any) -> _Prefilled | None:
@@ -353,30 +358,40 @@ class SamplingBatch:
             self._rows, self._cache = [], None
             return
         cache = RowCache.gathered(sources, torch.tensor([row.length for row in rows], device=self.base.device))
-        samplers = list(dict.fromkeys(row.request.sampler for row in rows))
-        order = sorted(range(len(rows)), key=lambda place: samplers.index(rows[place].request.sampler))
+        order = self._arrange([row.request.sampler for row in rows])
         if order != list(range(len(rows))):
             rows = [rows[place] for place in order]
             select = torch.tensor(order, device=self.base.device)
             ends = torch.full_like(select, cache.width)
             cache = RowCache.gathered([(cache.layers, select, ends)], cache.lengths.index_select(0, select))
         self._rows, self._cache = list(rows), cache
-        self._prepare(rows, samplers)
+        self._prepare(rows)
 
-    def _prepare(self, rows: Sequence[_Row], samplers: Sequence[Sampler]) -> None:
+    def _prepare(self, rows: Sequence[_Row]) -> None:
         """What stays the same from step to step."""
         device = self.base.device
         self._next = torch.tensor([row.tokens[-1] for row in rows], device=device)
         self._rules = DrawRules([row.request.rule for row in rows], self.base.info.vocabulary_size, device)
-        self._active = samplers[0].active if len(samplers) == 1 else self._mixed(rows, tuple(samplers))
+        self._active = self._acting([row.request.sampler for row in rows])
         self._fill_noise(rows)
 
-    def _mixed(self, rows: Sequence[_Row], samplers: tuple[Sampler, ...]) -> Active:
-        if self._stack is None or self._stack[0] != samplers:
-            weights = [sampler.weights for sampler in samplers]
-            self._stack = samplers, AdapterStack(len(self.base.sites), weights, self.base.device, self.base.dtype)
-        counts = [sum(row.request.sampler is sampler for row in rows) for sampler in samplers]
-        return MixedAdapters(self._stack[1], counts, self.base.device)
+    def _arrange(self, samplers: Sequence[Sampler]) -> list[int]:
+        """The order in which rows of these samplers can run: by place in the stack, which is made anew if need be."""
+        wanted = dict.fromkeys(samplers)
+        if len(wanted) == 1:
+            return list(range(len(samplers)))
+        if not wanted.keys() <= set(self._stacked) or _STACK_WASTE * len(wanted) < len(self._stacked):
+            self._stacked = tuple(wanted)
+            weights = [sampler.weights for sampler in self._stacked]
+            self._stack = AdapterStack(len(self.base.sites), weights, self.base.device, self.base.dtype)
+        return sorted(range(len(samplers)), key=lambda place: self._stacked.index(samplers[place]))
+
+    def _acting(self, samplers: Sequence[Sampler]) -> Active | None:
+        """What acts on rows of these samplers, arranged."""
+        if self._stack is None or all(sampler is samplers[0] for sampler in samplers):
+            return samplers[0].active
+        counts = Counter(samplers)
+        return MixedAdapters(self._stack, [counts[sampler] for sampler in self._stacked], self.base.device)
 
     def _fill_noise(self, rows: Sequence[_Row | None]) -> None:
         blocks = [

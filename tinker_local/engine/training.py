@@ -18,7 +18,7 @@ from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.batching import plan_batches
 from tinker_local.engine.lora import LoraWeights, SingleAdapter
 from tinker_local.engine.losses import Loss, check_data
-from tinker_local.engine.optimizer import AdamState, adam_step, check_settings
+from tinker_local.engine.optimizer import AdamState, adam_step, all_finite, check_settings
 from tinker_local.engine.protocol import AdamSettings, LoraSpec, TrainingDatum, TrainingOutput, UserFaultError
 
 __all__ = ["TrainingAdapter", "run_pass", "target_logprobs"]
@@ -64,7 +64,7 @@ class TrainingAdapter:
             UserFaultError: the sum is not finite; what was gathered before stays.
         """
         total = gradient if self.gradient is None else self.gradient + gradient
-        if not total.isfinite().all():
+        if not all_finite(total):
             raise UserFaultError("the gradient of this batch is not finite; it was dropped, the model is unchanged")
         self.gradient = total
 
