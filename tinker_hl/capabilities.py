@@ -57,8 +57,8 @@ def _known(kind: type[attrs.AttrsInstance], config: Mapping[str, Any]) -> dict[s
     """The fields of `kind` that the answer holds with a value of the right type."""
     found: dict[str, Any] = {}
     for field in attrs.fields(kind):
-        value = config.get(field.name)
-        wanted = type(field.default)
+        value: Any = config.get(field.name)
+        wanted: Any = type(field.default)
         if isinstance(value, wanted) or (wanted in (int, float) and type(value) in (int, float)):
             found[field.name] = wanted(value)
     return found

@@ -23,7 +23,7 @@ from tinker_api.models import ClientConfigRequest
 from tinker_hl import local_door, loop
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
 from tinker_hl.credentials import LOCAL, Credential, resolve_api_key, resolve_base_url
-from tinker_hl.errors import APIResponseValidationError, APIStatusError, SessionClosedError
+from tinker_hl.errors import APIResponseValidationError, APIStatusError, SessionClosedError, TinkerError
 from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
 from tinker_hl.retry import AttemptLog, Clock, LoopClock, RetryBudget, RetryPolicy, SharedBudgets
@@ -229,6 +229,14 @@ class Connection:
                 raise
             return
         self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
+
+    async def refresh_dynamic_quietly(self) -> None:
+        """The same in the background: whatever fails, the last settings stay."""
+        try:
+            if self.capabilities.has_config:
+                await self.refresh_dynamic()
+        except TinkerError as error:
+            self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error.message}", level=10)
 
     async def _new_token(self) -> str:
         call = Call(name="auth.token", policy=self.policy, raw_key=True)

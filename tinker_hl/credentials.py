@@ -15,7 +15,7 @@ import orjson
 from tinker_hl import local_door
 from tinker_hl.errors import ConfigurationError
 
-__all__ = ["DEFAULT_BASE_URL", "LOCAL", "Credential", "resolve_api_key", "resolve_base_url"]
+__all__ = ["DEFAULT_BASE_URL", "LOCAL", "Credential", "resolve_api_key", "resolve_base_url", "token_claims"]
 
 DEFAULT_BASE_URL = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 LOCAL = "local"

@@ -30,6 +30,7 @@ __all__ = ["EndStatus", "Session", "SessionOptions", "WireRecord", "json_body"]
 
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT_TIMEOUT = 10.0
+REFRESH_AT_LEAST = 10.0
 HEARTBEAT_WARNING_SECONDS = 120.0
 FINISH_POLICY = RetryPolicy(deadline=10.0, connect_deadline=2.0)
 EXIT_SECONDS = 3.0
@@ -224,11 +225,16 @@ async def _beat(session: "weakref.ref[Session]", life: _Life) -> None:
     """Tell the server every 10 seconds that the session lives, for as long as somebody holds it."""
     connection = life.connection
     body = EncodedBody(orjson.dumps({"session_id": life.session_id, "type": "session_heartbeat"}))
-    last_success = asyncio.get_running_loop().time()
+    last_success = refreshed = asyncio.get_running_loop().time()
     while True:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         if session() is None or life.ended:
             return
+        if asyncio.get_running_loop().time() - refreshed >= max(
+            connection.dynamic.refresh_interval_sec, REFRESH_AT_LEAST
+        ):
+            refreshed = asyncio.get_running_loop().time()
+            loop.spawn(connection.refresh_dynamic_quietly())
         call = connection.call("session_heartbeat", policy=NEVER, timeout=HEARTBEAT_TIMEOUT)
         try:
             await connection.request(heartbeat_session.asyncio_detailed, call, body=body)

@@ -221,3 +221,14 @@ def test_no_warning_is_given_for_plain_use() -> None:
         server = ScriptedServer()
         with server.client() as service:
             service.create_lora_training_client("base").result(10)
+
+
+def test_whoami_reads_the_token() -> None:
+    server = ScriptedServer(config={"pjwt_auth_enabled": True})
+    claims = orjson.dumps({"sub": "user:1", "org_id": "7", "email": ""})
+    token = "eyJh." + base64.urlsafe_b64encode(claims).decode().rstrip("=") + ".sig"
+    server.faults["token"] = [Reply(body={"jwt": token})]
+    who = rest(server).whoami().result(10)
+    assert (who.user_urn, who.org_urn, who.email) == ("user:1", "tml:organization:7", None)
+    with pytest.raises(tinker_hl.ConfigurationError, match="plain key"):
+        rest(ScriptedServer()).whoami().result(10)

@@ -173,3 +173,14 @@ def test_the_transport_of_somebody_else_is_left_open() -> None:
     service.create_lora_training_client("base").result(10)
     service.close().result(10)
     assert not closed
+
+
+def test_settings_that_may_change_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(session, "REFRESH_AT_LEAST", 0.01)
+    server = ScriptedServer(config={})
+    changed = Reply(body={"sample_cancel_enabled": True, "refresh_interval_sec": 300})
+    server.faults["dynamic_config"] = [Reply(body={"refresh_interval_sec": 0}), Reply(403), changed]
+    with server.client() as service:
+        service.create_lora_training_client("base").result(10)
+        assert until(lambda: service._session.connection.dynamic.sample_cancel_enabled)

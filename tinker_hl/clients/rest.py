@@ -33,7 +33,8 @@ from tinker_api.api.weights import copy_weights, get_weights_info
 from tinker_api.types import UNSET
 
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIResponseValidationError, RequestFailedError, ResponseInfo
+from tinker_hl.credentials import token_claims
+from tinker_hl.errors import APIResponseValidationError, ConfigurationError, RequestFailedError, ResponseInfo
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.session import json_body
@@ -54,6 +55,7 @@ from tinker_hl.types import (
     TrainingRun,
     TrainingRunsResponse,
     WeightsInfoResponse,
+    WhoamiResponse,
 )
 from tinker_hl.types.record import Answer
 
@@ -348,6 +350,26 @@ class RestClient(RestConnection):
     def get_sampler(self, sampler_id: str) -> APIFuture[GetSamplerResponse]:
         """What a sampler samples from."""
         return self._get("get_sampler", GetSamplerResponse, get_sampler.asyncio_detailed, sampler_id=sampler_id)
+
+    def whoami(self) -> APIFuture[WhoamiResponse]:
+        """Who the server takes this client for; read from the token that it gave, without asking it.
+
+        Raises:
+            ConfigurationError: The server gives no tokens, and the key is none.
+        """
+
+        async def run() -> WhoamiResponse:
+            await self._connection.ready()
+            claims = token_claims(await self._connection.credential.value())
+            if "sub" not in claims:
+                raise ConfigurationError("the credential is a plain key, which does not say who it belongs to")
+            return WhoamiResponse(
+                user_urn=str(claims["sub"]),
+                org_urn=f"tml:organization:{claims.get('org_id', '')}",
+                email=claims.get("email") or None,
+            )
+
+        return APIFuture(run())
 
     async def _archive(self, name: str, arguments: dict[str, Any]) -> CheckpointArchiveUrlResponse:
         call = self._connection.call(f"RestClient.{name}", accept_redirect=True, headers={"Accept": "application/gzip"})

@@ -199,11 +199,13 @@ class Sampler:
             self.session.connection.events.emit("notice", "SamplingClient.cancel", detail=error.message, level=10)
 
     async def _clone_number(self) -> int:
-        if self._clone is None:
-            if self._joining is None:
-                self._joining = loop.spawn(self._join())
-            self._clone = await asyncio.shield(self._joining)
-        return self._clone
+        if self._clone is not None:
+            return self._clone
+        if self._joining is None:
+            self._joining = loop.spawn(self._join())
+        clone = await asyncio.shield(self._joining)
+        self._clone = clone
+        return clone
 
     async def _join(self) -> int:
         if not self.session.connection.capabilities.sample_join_sampling_session:

@@ -266,6 +266,17 @@ class ServiceClient:
         """A client for lists of runs, checkpoints and sessions; it shares this client's connection."""
         return RestClient(self._session.connection)
 
+    def copy_weights(
+        self, path: str, *, ttl_seconds: int | None = None, weights_access_token: str | None = None
+    ) -> APIFuture[str]:
+        """Copy a checkpoint into this client's project; see `RestClient.copy_weights`."""
+        return self.create_rest_client().copy_weights(
+            path,
+            self._session.options.project_id,
+            ttl_seconds=ttl_seconds,
+            weights_access_token=weights_access_token,
+        )
+
     def get_console_url(self) -> str:
         """The session's page in the hosted service's console; the list of sessions while there is none."""
         session_id = self._session.session_id

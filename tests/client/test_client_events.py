@@ -1,0 +1,76 @@
+"""Events: pushed as they happen, without secrets, and harmless when a listener is not."""
+
+import logging
+
+import pytest
+from scripted_server import Reply, ScriptedServer
+
+import tinker_hl
+from tinker_hl import AdamParams
+from tinker_hl.events import Event, EventBus, log_event
+
+
+def test_a_call_tells_its_way() -> None:
+    server = ScriptedServer()
+    events: list[Event] = []
+    with server.client() as service:
+        unsubscribe = service.subscribe(events.append)
+        training = service.create_lora_training_client("base").result(10)
+        events.clear()
+        server.faults["retrieve_future"] = [
+            Reply(body={"type": "try_again", "queue_state": "paused_capacity", "queue_state_reason": "full house"}),
+            Reply(body={"type": "try_again", "queue_state": "active"}),
+            Reply(503),
+        ]
+        training.optim_step(AdamParams()).result(10)
+        told = [(event.kind, event.call) for event in events]
+        assert told == [
+            (kind, "TrainingClient.optim_step")
+            for kind in ("queued", "sent", "queue_state", "polled", "retried", "done")
+        ]
+        assert "full house" in events[2].detail
+        assert events[1].request_id == events[-1].request_id
+        unsubscribe()
+        training.optim_step(AdamParams()).result(10)
+        assert len(events) == len(told)
+
+
+def test_failures_are_told() -> None:
+    server = ScriptedServer()
+    server.results["ForwardBackward"] = {"error": "too long", "category": "user"}
+    events: list[Event] = []
+    with server.client() as service:
+        service.subscribe(events.append)
+        training = service.create_lora_training_client("base")
+        data = [tinker_hl.Datum(tinker_hl.ModelInput.from_ints([1]), {"target_tokens": [1]})]
+        assert isinstance(training.forward_backward(data, "cross_entropy").exception(10), tinker_hl.RequestFailedError)
+    assert [event.detail for event in events if event.kind == "failed"] == ["too long"]
+
+
+def test_a_listener_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(event: Event) -> None:
+        raise ValueError("a bug of the listener")
+
+    seen: list[Event] = []
+    bus = EventBus((broken, seen.append))
+    bus.emit("done", "call")
+    assert len(seen) == 1
+    assert "a bug of the listener" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "level"),
+    [
+        ("retried", {}, logging.WARNING),
+        ("sent", {}, logging.DEBUG),
+        ("notice", {"level": 40}, logging.ERROR),
+        ("session_started", {}, logging.INFO),
+    ],
+)
+def test_events_are_logged_by_their_weight(
+    caplog: pytest.LogCaptureFixture, kind: str, fields: dict[str, int], level: int
+) -> None:
+    with caplog.at_level(logging.DEBUG, "tinker_hl"):
+        log_event(Event(kind=kind, call="a call", request_id="r1", detail="why", fields=fields))  # type: ignore[arg-type]
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (level, f"a call {kind} [r1]: why")
