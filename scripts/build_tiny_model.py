@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import torch
@@ -143,7 +144,8 @@ def answers(model: Qwen3ForCausalLM, prompts: Sequence[str]) -> list[str]:
     width = max(len(prompt.encode()) for prompt in prompts)
     padded = [[PAD] * (width - len(prompt.encode())) + [*prompt.encode()] for prompt in prompts]
     tokens = torch.tensor(padded)
-    said = model.generate(tokens, attention_mask=(tokens != PAD).long(), max_new_tokens=32, do_sample=False)
+    speaker: Any = model  # pyright cannot bind the `generate` that transformers mixes in
+    said = speaker.generate(tokens, attention_mask=(tokens != PAD).long(), max_new_tokens=32, do_sample=False)
     texts: list[str] = []
     for row in said[:, width:].tolist():
         kept = row[: row.index(END)] if END in row else row

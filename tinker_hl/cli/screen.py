@@ -73,7 +73,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line about what is going on."""
-        self.progress_console.print(escape(text))
+        self.progress_console.print(escape(text), soft_wrap=True)
 
     @contextmanager
     def training(self, steps: int) -> Iterator[TrainingProgress]:
