@@ -43,6 +43,8 @@ __all__ = ["create_app"]
 
 _OPEN_TO_ALL = frozenset({"get_health"})
 """Answered without a key: whoever starts a service wants to know when it is ready."""
+_HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
+"""Routed first: routes are tried one after the other, and these come thousands of times."""
 _LARGE = 64 * 1024
 """Bytes of a body from which on it is parsed in a thread, so that heartbeats do not wait."""
 
@@ -76,7 +78,7 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
 
     routes = [
         Route(operation.path, door.endpoint(operation, handler), methods=[operation.method])
-        for operation, handler in _matched(spec, HANDLERS)
+        for operation, handler in sorted(_matched(spec, HANDLERS), key=lambda pair: pair[0].operation_id not in _HOT)
     ]
     return Starlette(
         routes=[*routes, Route(DOWNLOAD_PATH, _download, methods=["GET"])],

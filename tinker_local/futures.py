@@ -86,20 +86,14 @@ class Failure:
         return
 
 
-@attrs.define
-class _Encoded:
-    """An answer whose forms are made when they are first asked for, and kept."""
-
-    failed = False
-    _json: bytes | None = attrs.field(default=None, init=False)
-    _protobuf: bytes | None = attrs.field(default=None, init=False)
-
-
-@attrs.define
-class TrainingAnswer(_Encoded):
-    """What a pass through the model gave."""
+@attrs.frozen(eq=False)
+class TrainingAnswer:
+    """What a pass through the model gave. Its forms are made when they are asked for, and not kept: most results are
+    fetched once, and all of them stay in memory for minutes.
+    """
 
     output: TrainingOutput
+    failed = False
 
     @property
     def large(self) -> bool:
@@ -108,23 +102,20 @@ class TrainingAnswer(_Encoded):
 
     def json(self) -> bytes:
         """For clients before 0.19."""
-        if self._json is None:
-            self._json = orjson.dumps(training_json(self.output), option=orjson.OPT_SERIALIZE_NUMPY)
-        return self._json
+        return orjson.dumps(training_json(self.output), option=orjson.OPT_SERIALIZE_NUMPY)
 
     def protobuf(self) -> bytes:
         """For newer ones."""
-        if self._protobuf is None:
-            self._protobuf = training_proto(self.output)
-        return self._protobuf
+        return training_proto(self.output)
 
 
-@attrs.define
-class SampleAnswer(_Encoded):
-    """What sampling gave."""
+@attrs.frozen(eq=False)
+class SampleAnswer:
+    """What sampling gave; made into its forms as a `TrainingAnswer` is."""
 
     output: SampleOutput
     sequence_ids: tuple[str, ...]
+    failed = False
 
     @property
     def large(self) -> bool:
@@ -133,16 +124,12 @@ class SampleAnswer(_Encoded):
 
     def json(self) -> bytes:
         """For clients before 0.18.1."""
-        if self._json is None:
-            content = sample_json(self.output, sequence_ids=self.sequence_ids)
-            self._json = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-        return self._json
+        content = sample_json(self.output, sequence_ids=self.sequence_ids)
+        return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def protobuf(self) -> bytes:
         """For newer ones."""
-        if self._protobuf is None:
-            self._protobuf = sample_proto(self.output)
-        return self._protobuf
+        return sample_proto(self.output)
 
 
 @attrs.define(eq=False, kw_only=True)

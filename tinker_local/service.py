@@ -54,6 +54,7 @@ class Service:
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic)
         self._began = clock.wall()
+        self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
         self.supervision.on_death.append(self._engine_died)
 
@@ -143,7 +144,7 @@ class Service:
             model.give_up_gap(self.models.loss(model), "server")
 
     def _recalled(self, request_id: str) -> Promise | None:
-        saved = self.records.outcome(request_id)
+        saved = self.records.outcome(request_id) if request_id in self._saved_before else None
         if saved is None:
             return None
         model_id = request_id.rpartition(":")[0]

@@ -6,6 +6,7 @@ Schemas are compiled once, by jsonschema-rs. It does not know what an operation 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 from tinker_local.errors import ApiError, invalid
@@ -24,6 +25,7 @@ class Validation:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._bodies = {op.body: self._compiled(spec.schema(op.body)) for op in spec.operations if op.body}
+        self._plans = {name: self._plan(spec.schema(name)) for name in self._bodies}
         self._parameters = {
             (op.operation_id, parameter.name): self._compiled(parameter.schema)
             for op in spec.operations
@@ -42,7 +44,7 @@ class Validation:
             faults = _listed(checks.iter_errors(value), ("body",))
             raise ApiError(422, "invalid_request", faults)
         body: dict[str, Any] = value
-        self._complete(self._spec.schema(operation.body), body, ("body",))
+        self._plans[operation.body].complete(body, ("body",))
         return body
 
     def parameters(self, operation: Operation, path: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
@@ -69,20 +71,14 @@ class Validation:
             raise ApiError(422, "invalid_request", faults)
         return value
 
-    def _complete(self, schema: Schema, value: dict[str, Any], loc: tuple[str | int, ...]) -> None:
-        """Fill in defaults and make whole numbers integers, in objects within objects; lists are left as they are.
-
-        JSON Schema takes 2.0 for an integer; the code behind should not have to.
-        """
-        for name, node in schema.get("properties", {}).items():
-            member = self._plain(node)
-            if name not in value:
-                if "default" in member:
-                    value[name] = member["default"]
-            elif isinstance(value[name], dict):
-                self._complete(member, value[name], (*loc, name))
-            elif isinstance(value[name], int | float) and _is_integer(member):
-                value[name] = _integer(value[name], (*loc, name))
+    def _plan(self, schema: Schema) -> "_Plan":
+        """What to fill in, member by member; schemas do not change, so this is worked out once."""
+        members = {name: self._plain(node) for name, node in schema.get("properties", {}).items()}
+        return _Plan(
+            defaults={name: member["default"] for name, member in members.items() if "default" in member},
+            integers=tuple(name for name, member in members.items() if _is_integer(member)),
+            inner={name: self._plan(member) for name, member in members.items() if "properties" in member},
+        )
 
     def _plain(self, node: Schema) -> Schema:
         """The one schema that a member has apart from null; a real choice of several is left as it is."""
@@ -90,6 +86,29 @@ class Validation:
         options = [self._spec.resolve(option) for option in node.get("anyOf", ())]
         options = [option for option in options if option.get("type") != "null"]
         return {**options[0], **node} if len(options) == 1 else node
+
+
+@attrs.frozen
+class _Plan:
+    """How a body of one schema is completed: defaults filled in, whole numbers made integers, in objects in objects.
+
+    Lists are left as they are. JSON Schema takes 2.0 for an integer; the code behind should not have to.
+    """
+
+    defaults: Mapping[str, Any]
+    integers: tuple[str, ...]
+    inner: Mapping[str, "_Plan"]
+
+    def complete(self, value: dict[str, Any], loc: tuple[str | int, ...]) -> None:
+        """Change `value`, which fits the schema. Raises `ApiError` 422 for a number beyond 64 bits."""
+        for name, default in self.defaults.items():
+            value.setdefault(name, default)
+        for name in self.integers:
+            if isinstance(value.get(name), int | float):
+                value[name] = _integer(value[name], (*loc, name))
+        for name, plan in self.inner.items():
+            if isinstance(value.get(name), dict):
+                plan.complete(value[name], (*loc, name))
 
 
 def _is_integer(schema: Schema) -> bool:

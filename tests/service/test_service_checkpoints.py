@@ -239,6 +239,9 @@ def test_copies_are_made_once_and_outlive_their_source(api: Api) -> None:
     into = {"source_path": copy, "session_id": session_id, "model_seq_id": 1}
     assert api.ok("copy_weights", body=into)["tinker_path"] == f"tinker://{session_id}:train:1/weights/a"
     api.refused(409, "copy_weights", body={**into, "model_seq_id": 0})
+    create = {"session_id": session_id, "model_seq_id": 1, "base_model": "null/base"}
+    api.refused(409, "create_model", body=create)
+    api.refused(404, "get_info", body={"model_id": f"{session_id}:train:1"})
     api.refused(422, "copy_weights", body={"source_path": copy})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from tinker_local.engine.protocol import AdamSettings, LoraSpec
-from tinker_local.errors import bad_request, invalid
+from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import Call, Handler, Result
 from tinker_local.runs.models import Model, model_id_of
@@ -136,7 +136,11 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
 def slot_taken(service: Service, model_id: str, fingerprint: bytes) -> dict[str, Any] | None:
     """The answer to a repeated creation; None if there is no such model. Raises `ApiError` 409 for another creation."""
     model = service.models.find(model_id)
-    return None if model is None else service.intake.created(model, fingerprint)
+    if model is not None:
+        return service.intake.created(model, fingerprint)
+    if service.records.run(model_id) is not None:
+        raise conflict(f"{model_id} holds a copy of a checkpoint; count on")
+    return None
 
 
 def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora: LoraSpec, fingerprint: bytes) -> Model:

@@ -285,6 +285,10 @@ class Records:
         rows = self.database.read("SELECT * FROM requests WHERE request_id = ?", request_id)
         return _one(map(_outcome, rows))
 
+    def outcome_ids(self) -> set[str]:
+        """The requests whose outcomes are kept."""
+        return {row[0] for row in self.database.read("SELECT request_id FROM requests")}
+
     def put_copy(self, owner: str, idempotency_key: str, path: CheckpointPath, now: float) -> Statement:
         """What a copy came to, by the key under which it may be asked for again."""
         row = {"idempotency_key": idempotency_key, "owner": owner, "path": str(path), "created_at": now}
