@@ -137,7 +137,9 @@ class _Job:
         self._note(plan.steps, final)
         learned = self.service.create_sampling_client(model_path=final).result()
         after = self._measure(plan.steps, learned, tokenizer, questions)
-        self.screen.before_and_after(before[:SHOWN_PAIRS], after[:SHOWN_PAIRS])
+        # Files are often sorted: a few from all over say more than the first few.
+        apart = max(1, len(before) // SHOWN_PAIRS)
+        self.screen.before_and_after(before[::apart][:SHOWN_PAIRS], after[::apart][:SHOWN_PAIRS])
         self._draw(plan, train_seconds)
         self._fetch_adapter(final, learned, trainer, questions or examples)
         self._print_result(before, after, plan, train_seconds, progress.tokens_per_second)

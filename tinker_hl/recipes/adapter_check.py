@@ -3,6 +3,7 @@
 Imports torch, transformers and peft when it runs. Knows nothing of the service: it is given folders and logprobs.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -55,12 +56,17 @@ def check_adapter(
         import torch
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is needed to try the adapter", hint="pip install 'tinker-hl[local]'"
         ) from error
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
-    model = PeftModel.from_pretrained(model, adapter).eval()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        # peft and transformers warn of each other's plans, which nobody here can act on.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+        model = PeftModel.from_pretrained(model, adapter).eval()
     tokens, largest = 0, 0.0
     for sequence, served in zip(sequences, logprobs, strict=True):
         ids = torch.tensor([list(sequence)])

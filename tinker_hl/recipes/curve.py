@@ -3,6 +3,7 @@
 Imports matplotlib when it draws. Knows nothing of how the numbers were made.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,11 +29,11 @@ class Measured:
     exact_match: float
 
 
-def smoothed(losses: Sequence[float], *, keep: float = 0.9) -> list[float]:
-    """Running mean of the losses, without the bias towards the start (Kingma & Ba 2015, section 3)."""
+def smoothed(values: Sequence[float], *, keep: float = 0.8) -> list[float]:
+    """Running mean of values, without the bias towards the start (Kingma & Ba 2015, section 3)."""
     mean, weight, line = 0.0, 0.0, []
-    for loss in losses:
-        mean, weight = keep * mean + (1 - keep) * loss, keep * weight + (1 - keep)
+    for value in values:
+        mean, weight = keep * mean + (1 - keep) * value, keep * weight + (1 - keep)
         line.append(mean / weight)
     return line
 
@@ -52,7 +53,7 @@ def draw_curve(path: Path, *, title: str, subtitle: str, losses: Sequence[float]
     figure = Figure(figsize=(10, 6.875), dpi=160, facecolor=PAPER)
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    figure.subplots_adjust(left=0.085, right=0.95, top=0.86, bottom=0.085, hspace=0.16)
+    figure.subplots_adjust(left=0.085, right=0.95, top=0.84, bottom=0.085, hspace=0.16)
     figure.text(0.085, 0.945, title, fontsize=17, fontweight="bold", color=INK)
     figure.text(0.085, 0.905, subtitle, fontsize=10.5, color=QUIET)
     _draw_losses(above, losses)
@@ -64,9 +65,11 @@ def _draw_losses(axes: Any, losses: Sequence[float]) -> None:
     _plain(axes, "loss, nats a token")
     steps = range(1, len(losses) + 1)
     axes.plot(steps, losses, color=LOSS, alpha=0.28, linewidth=1.0)
-    line = smoothed(losses)
+    logarithmic = bool(losses) and min(losses) > 0
+    # On a log axis the mean of the logs: the plain mean would hang above the curve wherever it falls.
+    line = [math.exp(value) for value in smoothed(list(map(math.log, losses)))] if logarithmic else smoothed(losses)
     axes.plot(steps, line, color=LOSS, linewidth=2.2)
-    if losses and min(losses) > 0:
+    if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(lambda *_: "")
@@ -92,7 +95,7 @@ def _draw_accuracy(axes: Any, measured: Sequence[Measured], *, last_step: int) -
 
 def _mark(axes: Any, x: float, y: float, text: str, color: str) -> None:
     """Write a value at its point: to the left of the last, to the right of the first."""
-    place = {"ha": "left", "xytext": (9, 7)} if x == 0 else {"ha": "right", "xytext": (-2, 9)}
+    place = {"ha": "left", "xytext": (20, 6)} if x == 0 else {"ha": "right", "xytext": (-2, 9)}
     axes.annotate(
         text, (x, y), textcoords="offset points", color=color, fontsize=11, fontweight="bold", clip_on=False, **place
     )
@@ -102,7 +105,7 @@ def _plain(axes: Any, label: str) -> None:
     axes.set_facecolor(PAPER)
     axes.set_title(label, loc="left", color=INK, fontsize=11.5)
     axes.grid(axis="y", color=QUIET, alpha=0.22, linewidth=0.8)
-    axes.tick_params(colors=QUIET, length=0, labelsize=10)
+    axes.tick_params(which="both", colors=QUIET, length=0, labelsize=10)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
