@@ -55,7 +55,7 @@ def _save_tokenizer(folder: Path) -> None:
     """A tokenizer with one printable character a token."""
     characters = [chr(33 + index) for index in range(VOCABULARY - 3)]
     vocabulary = {"<pad>": 0, "<eos>": 1, "<unk>": 2, **{c: 3 + index for index, c in enumerate(characters)}}
-    content = {
+    content: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [],
         "normalizer": None,

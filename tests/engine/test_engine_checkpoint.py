@@ -91,7 +91,7 @@ def spoil(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def spoil_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def spoil_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
     path = folder / "adapter_model.safetensors"
     tensors = load_file(path)
     change(tensors)

@@ -1,6 +1,7 @@
 """Sampling against a naive loop without a cache, and everything that must not depend on batch mates."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def run_jobs(core: EngineCore, jobs: Sequence[SampleJob], *, stagger: int = 0) -
     """Run jobs together; with `stagger`, a new one joins each few steps."""
     answers: dict[str, SampleOutput | Exception] = {}
     for job in jobs:
-        core.sampling.add(job, lambda answer, job_id=job.job_id: answers.__setitem__(job_id, answer))
+        core.sampling.add(job, partial(answers.__setitem__, job.job_id))
         for _ in range(stagger):
             core.sampling.advance()
     while core.sampling.busy:
@@ -273,8 +274,8 @@ def test_cancelled_jobs_end_and_the_others_do_not_notice(ready: EngineCore) -> N
     answers: dict[str, Any] = {}
     for name in ("gone", "late"):
         job = SampleJob(job_id=name, sampler_id="s", prompt=prompt(7), num_samples=3, max_tokens=40)
-        ready.sampling.add(job, lambda answer, name=name: answers.__setitem__(name, answer))
-    ready.sampling.add(kept, lambda answer: answers.__setitem__("kept", answer))
+        ready.sampling.add(job, partial(answers.__setitem__, name))
+    ready.sampling.add(kept, partial(answers.__setitem__, "kept"))
     ready.sampling.cancel("late")
     for _ in range(4):
         ready.sampling.advance()

@@ -75,7 +75,8 @@ class RowCache:
         self._layers = layers
         self.lengths = lengths
         """[B], int64: tokens of each row so far."""
-        self.model_cache: Any = transformers.Cache(layers=list(layers))
+        accepted: list[Any] = list(layers)
+        self.model_cache: Any = transformers.Cache(layers=accepted)
         """What the model's forward takes as `past_key_values`."""
         width = layers[0].width
         columns = torch.arange(width + _HEADROOM, device=lengths.device)

@@ -9,7 +9,7 @@ shape, offset]}` stands for an array in the body and `{"$class": name, ...}` for
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ __all__ = ["PREFIX", "decode", "encode", "lengths"]
 
 PREFIX: Final = struct.Struct("<QQ")
 _ALIGNMENT: Final = 16
-_CLASSES: Final[Mapping[str, type]] = {
+_CLASSES: Final[Mapping[str, Callable[..., Any]]] = {
     cls.__name__: cls
     for cls in (
         AdamSettings,
@@ -125,5 +125,5 @@ def _restore(value: Any, body: bytes) -> Any:
     if "$class" not in value:
         return restored
     # The protocol's values are immutable: sequences come back as tuples.
-    fields = {key: tuple(item) if isinstance(item, list) else item for key, item in restored.items()}
+    fields: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in restored.items()}
     return _CLASSES[value["$class"]](**fields)

@@ -185,7 +185,7 @@ class ProcessEngine:
 
 def _launch(descriptor: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tinker_local.engine.worker", str(descriptor)]
-    return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)
+    return subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 async def _not_running() -> Any:

@@ -5,6 +5,7 @@ Samples of one request share one prefill of their prompt. What becomes of a samp
 never on who else is in the batch (`drawing`). It knows nothing of processes, queues or training.
 """
 
+import logging
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ from tinker_local.engine.scoring import PromptScores, likeliest, score_prompt, w
 from tinker_local.engine.stopping import StopReason, StopRule
 
 __all__ = ["Done", "Sampler", "Sampling", "SamplingBatch", "check_job"]
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 256
 _PREFILL_POSITIONS: Final = 4096
@@ -356,6 +359,7 @@ class SamplingBatch:
             sources.append(new.source)
         if not rows:
             self._rows, self._cache = [], None
+            self._stacked, self._stack = (), None
             return
         cache = RowCache.gathered(sources, torch.tensor([row.length for row in rows], device=self.base.device))
         order = self._arrange([row.request.sampler for row in rows])
@@ -496,6 +500,6 @@ class Sampling:
                 try:
                     batch.advance()
                 except Exception as error:  # the boundary: whatever fails is told to every caller of this batch
+                    logger.error("a batch of samples failed", exc_info=error)
                     failure = EngineError(f"sampling failed in the engine: {type(error).__name__}: {error}")
-                    failure.__cause__ = error
                     batch.fail(failure)

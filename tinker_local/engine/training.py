@@ -185,7 +185,7 @@ def _run_batch(
         if gradient is not None:
             adapter.gather_into(gradient)
             try:
-                terms.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                torch.autograd.backward(terms.sum())
             finally:
                 adapter.gather_into(None)
     factor = batch.given.get("weights" if loss.name == "cross_entropy" else "advantages")
