@@ -30,7 +30,7 @@ from tinker_local.errors import (
     on_wire_fault,
 )
 from tinker_local.handlers import HANDLERS
-from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.handlers.checkpoints import DOWNLOAD_PATH, download
 from tinker_local.runs.refusals import note_refusal
 from tinker_local.service import Service
@@ -45,8 +45,6 @@ _OPEN_TO_ALL = frozenset({"get_health"})
 """Answered without a key: whoever starts a service wants to know when it is ready."""
 _HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
 """Routed first: routes are tried one after the other, and these come thousands of times."""
-_LARGE = 64 * 1024
-"""Bytes of a body from which on it is parsed in a thread, so that heartbeats do not wait."""
 
 
 def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None) -> Starlette:
@@ -129,7 +127,13 @@ class _Door:
                     raw = await self._raw(request)
                 body, protobuf = await self._body(request, operation, raw)
                 call = Call(
-                    service=service, request=request, owner=owner, parameters=parameters, body=body, protobuf=protobuf
+                    service=service,
+                    request=request,
+                    owner=owner,
+                    parameters=parameters,
+                    body=body,
+                    protobuf=protobuf,
+                    size=len(raw),
                 )
                 return _answer(await handler(call))
             except (ApiError, WireFault) as problem:
@@ -150,7 +154,7 @@ class _Door:
             return {}, None
         if bodies.content_type(request, operation) == bodies.PROTOBUF:
             return {}, raw
-        if len(raw) < _LARGE:
+        if len(raw) < LARGE:
             return self._validation.body(operation, bodies.parsed(raw)), None
         return await asyncio.to_thread(lambda: self._validation.body(operation, bodies.parsed(raw))), None
 

@@ -77,6 +77,28 @@ def test_passes_in_protobuf(api: Api, coding: str | None) -> None:
     assert np.frombuffer(output.loss_fn_outputs[0].fields["logprobs"].data, "<f4").tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_large_bodies_and_results(api: Api, form: str) -> None:
+    """Beyond 64 KiB a body is worked on in a thread, beyond 100,000 numbers a result too."""
+    model_id = api.model()
+    length = 120_000
+    tokens = np.arange(length) % 50_000
+    if form == "json":
+        body = pass_body(model_id, 1)
+        datum = body["forward_backward_input"]["data"][0]
+        datum["model_input"]["chunks"][0]["tokens"] = tokens.tolist()
+        datum["loss_fn_inputs"]["target_tokens"] = {"data": tokens.tolist(), "dtype": "int64"}
+        submitted = api.ok("forward_backward", body=body)
+    else:
+        request = pb.ForwardBackwardRequest.FromString(proto_pass(model_id, 1))
+        request.data[0].model_input[0].encoded_text.tokens = tokens.astype("<i4").tobytes()
+        targets = pb.Tensor(dense=tokens.astype("<i8").tobytes(), dtype=pb.DTYPE_INT64)
+        request.data[0].loss_fn_inputs["target_tokens"].CopyFrom(targets)
+        raw, headers = request.SerializeToString(), {"content-type": PROTOBUF}
+        submitted = api.ok("forward_backward", content=raw, headers=headers)
+    assert api.result(submitted)["loss_fn_outputs"][0]["logprobs"]["shape"] == [length]
+
+
 def test_a_forward_pass_gathers_no_gradient(api: Api) -> None:
     model_id = api.model()
     body = pass_body(model_id, 1)

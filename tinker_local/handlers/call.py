@@ -9,7 +9,10 @@ from starlette.responses import Response
 
 from tinker_local.service import Service
 
-__all__ = ["Call", "Handler", "Result"]
+__all__ = ["LARGE", "Call", "Handler", "Result"]
+
+LARGE = 64 * 1024
+"""Bytes of a body from which on it is worked on in a thread, so that heartbeats do not wait."""
 
 Result = Mapping[str, Any] | Response | None
 """A JSON object for 200, a whole response, or nothing for 204."""
@@ -28,6 +31,8 @@ class Call:
     """The JSON body with the spec's defaults; empty where there is none."""
     protobuf: bytes | None = None
     """The body where it is protobuf."""
+    size: int = 0
+    """Bytes of the body."""
 
 
 Handler = Callable[[Call], Awaitable[Result]]

@@ -9,7 +9,7 @@ import attrs
 from tinker_local.engine.protocol import AdamSettings, LoraSpec
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
-from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
 from tinker_local.service import Service
@@ -19,8 +19,6 @@ from tinker_local.wire.training import ForwardBackwardCall, decode_json, decode_
 __all__ = ["HANDLERS", "check_optimizer", "new_model", "slot_taken"]
 
 ADAMW: Mapping[str, Any] = {"type": "adamw"}
-_LARGE = 64 * 1024
-"""Bytes of a body from which on it is decoded in a thread, so that heartbeats do not wait."""
 
 
 async def create_model(call: Call) -> Result:
@@ -113,8 +111,7 @@ async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, b
         decoded = decode_proto(protobuf) if protobuf is not None else decode_json(call.body, forward=forward)
         return decoded, fingerprint_of_pass(decoded)
 
-    size = len(call.protobuf) if call.protobuf is not None else int(call.request.headers.get("content-length", _LARGE))
-    return decode() if size < _LARGE else await asyncio.to_thread(decode)
+    return decode() if call.size < LARGE else await asyncio.to_thread(decode)
 
 
 async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Result:
