@@ -171,19 +171,23 @@ class Connection:
         if self.closed:
             raise SessionClosedError("the client is closed")
         if self._ready is None:
-            self._ready = loop.spawn(self._settle(), name="tinker-hl-connect")
+            self._ready = loop.spawn(self._settle(), name="tinker-hl-connect", shared=True)
         task = self._ready
         try:
             await asyncio.shield(task)
         except BaseException:
             if task.done() and self._ready is task:
                 self._ready = None
+            if self.closed and task.cancelled():
+                raise SessionClosedError("the client was closed meanwhile") from None
             raise
         return self.capabilities
 
     async def aclose(self) -> None:
         """Close the transport, if it is this connection's own, and let go of the local service."""
         self.closed = True
+        if self._ready is not None:
+            self._ready.cancel()
         if self.owns_transport:
             await self.transport.aclose()
         if self._embedded:

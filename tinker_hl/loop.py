@@ -95,12 +95,25 @@ def run(coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
     return asyncio.run_coroutine_threadsafe(coroutine, event_loop())
 
 
-def spawn(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) -> "asyncio.Task[T]":
-    """Start a task that nobody needs to hold; only on the loop's thread."""
+def spawn(coroutine: Coroutine[Any, Any, T], *, name: str | None = None, shared: bool = False) -> "asyncio.Task[T]":
+    """Start a task that nobody needs to hold; only on the loop's thread.
+
+    Args:
+        coroutine: What to run.
+        name: Of the task.
+        shared: Its error reaches whoever awaits it; if all of them were cancelled, nobody misses it.
+    """
     task = asyncio.get_running_loop().create_task(coroutine, name=name)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+    if shared:
+        task.add_done_callback(_mark_seen)
     return task
+
+
+def _mark_seen(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def in_worker(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

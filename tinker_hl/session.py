@@ -153,13 +153,15 @@ class Session:
         """Open it if need be; its id."""
         self.refuse_closed()
         if self._opening is None:
-            self._opening = loop.spawn(self._open(), name="tinker-hl-session")
+            self._opening = loop.spawn(self._open(), name="tinker-hl-session", shared=True)
         task = self._opening
         try:
             return await asyncio.shield(task)
         except BaseException:
             if task.done() and self._opening is task:
                 self._opening = None
+            if self._life.ended and task.cancelled():
+                raise SessionClosedError("the client was closed meanwhile") from None
             raise
 
     async def request(self, function: Callable[..., Awaitable[Any]], name: str, **arguments: Any) -> Any:
@@ -177,6 +179,8 @@ class Session:
         try:
             await self._life.finish(status, detail)
         finally:
+            if self._opening is not None:
+                self._opening.cancel()
             if self._poller is not None:
                 self._poller.close()
             await self.connection.aclose()

@@ -60,7 +60,7 @@ class Turn:
         """
         await self._come()
         self._sending = True
-        return await asyncio.shield(loop.spawn(self._send(count, send, keep), name="tinker-hl-submission"))
+        return await asyncio.shield(loop.spawn(self._send(count, send, keep), name="tinker-hl-submission", shared=True))
 
     def give_up(self) -> None:
         """The call is over: let the next one have its turn, after what is being submitted. Safe to repeat."""

@@ -184,3 +184,35 @@ def test_settings_that_may_change_are_read_again(monkeypatch: pytest.MonkeyPatch
     with server.client() as service:
         service.create_lora_training_client("base").result(10)
         assert until(lambda: service._session.connection.dynamic.sample_cancel_enabled)
+
+
+def test_calls_that_are_under_way_when_the_client_closes_end_typed() -> None:
+    server = ScriptedServer()
+    begun = asyncio.Event()
+
+    async def hold(request: Seen) -> Reply:
+        begun.set()
+        await asyncio.sleep(0.2)
+        return Reply(body={"type": "try_again"})
+
+    async def wait() -> None:
+        await begun.wait()
+
+    service = server.client()
+    training = service.create_lora_training_client("base").result(10)
+    server.faults["retrieve_future"] = [hold] * 100
+    polled = training.optim_step(AdamParams())
+    loop.run(wait()).result(10)
+    service.close().result(10)
+    with pytest.raises(tinker_hl.SessionClosedError):
+        polled.result(10)
+
+    other = ScriptedServer()
+    begun.clear()
+    other.faults["create_session"] = [hold]
+    opening = other.client()
+    model = opening.create_lora_training_client("base")
+    loop.run(wait()).result(10)
+    opening.close().result(10)
+    with pytest.raises(tinker_hl.SessionClosedError):
+        model.result(10)

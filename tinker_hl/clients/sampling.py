@@ -202,7 +202,7 @@ class Sampler:
         if self._clone is not None:
             return self._clone
         if self._joining is None:
-            self._joining = loop.spawn(self._join())
+            self._joining = loop.spawn(self._join(), shared=True)
         clone = await asyncio.shield(self._joining)
         self._clone = clone
         return clone

@@ -41,12 +41,15 @@ class NetworkTransport:
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._proxies: dict[str, str | None] = {}
         self._parents: list[aiohttp.ClientSession] = []
         loop.reset_after_fork(self)
 
     async def send(self, request: Request) -> Response:
         """Send one request and read the whole answer; see `Transport.send`."""
+        if self._closed:
+            raise TransportFault("lost", "the client's connections are closed")
         session = self._session or self._open()
         timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=self._connect_timeout)
         try:
@@ -69,6 +72,7 @@ class NetworkTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
