@@ -111,8 +111,19 @@ def test_epochs_say_how_many_steps(reached: str, data: Path, capfd: pytest.Captu
 
 
 def test_ctrl_c_names_what_was_saved_and_finishes_the_session(reached: str, data: Path) -> None:
-    command = [sys.executable, "-m", "tinker_hl.cli.entry", "train", str(data), "--model", "tinker-hl/tiny"]
-    options = ["--steps", "100000", "--save-every", "3", "--runs-dir", str(data.parent), "--name", "cut"]
+    command = [sys.executable, "-c", "from tinker_hl.cli.entry import main; main()", "train", str(data)]
+    options = [
+        "--model",
+        "tinker-hl/tiny",
+        "--steps",
+        "100000",
+        "--save-every",
+        "3",
+        "--runs-dir",
+        str(data.parent),
+        "--name",
+        "cut",
+    ]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert process.stderr is not None
     said: list[str] = []
