@@ -162,14 +162,12 @@ class Connection:
 
     def door(self, call: Call) -> AuthenticatedClient:
         """A generated client for one call."""
-        if self.closed:
-            raise SessionClosedError("the client is closed")
+        self._refuse_closed()
         return door(self, call)
 
     async def ready(self) -> Capabilities:
         """Settle what the module's docstring lists, once; a failure is tried anew by the next call."""
-        if self.closed:
-            raise SessionClosedError("the client is closed")
+        self._refuse_closed()
         if self._ready is None:
             self._ready = loop.spawn(self._settle(), name="tinker-hl-connect", shared=True)
         task = self._ready
@@ -178,10 +176,14 @@ class Connection:
         except BaseException:
             if task.done() and self._ready is task:
                 self._ready = None
-            if self.closed and task.cancelled():
-                raise SessionClosedError("the client was closed meanwhile") from None
+            if task.cancelled():
+                self._refuse_closed()
             raise
         return self.capabilities
+
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise SessionClosedError("the client is closed")
 
     async def aclose(self) -> None:
         """Close the transport, if it is this connection's own, and let go of the local service."""
