@@ -119,7 +119,7 @@ def test_samples_and_training_take_turns(models: list[ModelSource], make_data: M
             step = asyncio.ensure_future(engine.optim_step("m", STEP))
             await engine.create_adapter("n", "qwen", LoraSpec(rank=2, seed=1))
             await engine.forward_backward("n", make_data(9), "cross_entropy", {}, backward=True)
-            assert not long.done()
+            assert not loss.done()
             await loss
             await step
             assert len((await long).sequences) == 250
