@@ -44,6 +44,8 @@ Side = Callable[[], Figures]
 
 OURS = "tinker-hl"
 ROOT = Path(__file__).resolve().parent.parent
+LOAD_BEFORE = os.getloadavg()[0]
+"""Processes that wanted a core in the minute before the benchmark began; far from 0, somebody else was measured too."""
 
 
 @attrs.frozen
@@ -243,6 +245,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "cores": os.cpu_count(),
+        "load before": _short(LOAD_BEFORE),
         "python": platform.python_version(),
         "system": platform.system(),
         "torch": version("torch"),

@@ -27,7 +27,8 @@ HEADER = """# Benchmarks
 
 What was measured, with the command that measured it. Each script runs the sides in turns on one machine, so a ratio
 means something; seconds alone do not carry over to another machine. A goal is a line of [promises](promises.md); the
-ratios compare the best round of each side, because other work on the machine can only slow a round down. "Official" is
+ratios compare the best round of each side, because other work on the machine can only slow a round down; "load before"
+says how many processes wanted a core when the script began, and far from 0 the figures are worth little. "Official" is
 the newest `tinker` from the package index, unmodified, in an environment of its own.
 
 This page is written by `make bench`.
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for script in scripts(options.names):
         results[script.stem] = measure(script, quick=options.quick)
         if not options.quick:
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            # Not sorted within: the order of sides and figures is the scripts' own.
+            RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n", encoding="utf-8")
             PAGE.write_text(page(results), encoding="utf-8")
     return 0
 
@@ -84,7 +86,7 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def section(name: str, found: Mapping[str, Any]) -> str:
     """One benchmark: its goals, its figures, its notes."""
-    machine = ", ".join(f"{key} {value}" for key, value in found["machine"].items() if key != "cores")
+    machine = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
     goals = [f"| {goal['goal']} | {goal['value']:g} | {limit(goal)} | {verdict(goal)} |" for goal in found["goals"]]
     sides: Mapping[str, Mapping[str, Any]] = found["sides"]
     figures = list(dict.fromkeys(figure for side in sides.values() for figure in side))
@@ -94,7 +96,7 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     lines = [
         f"## {found['promise']}: {found['what']}",
         "",
-        f"`python benchmarks/{name}.py`, {found['machine']['cores']} cores, {machine}",
+        f"`python benchmarks/{name}.py`: {machine}",
         "",
         "| Goal | Measured | Limit | |",
         "|---|--:|--:|---|",

@@ -64,7 +64,17 @@ def _install(python: Path, version: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write(f"{torch}\n")
         constraints.flush()
-        command = [str(python), "-m", "pip", "install", "--quiet", "--upgrade", "--constraint", constraints.name]
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--upgrade",
+            "--constraint",
+            constraints.name,
+        ]
         # stdout carries the paths of the pythons and nothing else.
         subprocess.run([*command, requirement, torch], check=True, stdout=sys.stderr)
 
