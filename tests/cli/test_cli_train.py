@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,14 @@ def test_an_unknown_model_is_one_clear_line(reached: str, data: Path, capfd: pyt
     errors = capfd.readouterr().err.splitlines()
     assert any(line.startswith("Error: ") and "no/such" in line for line in errors)
     assert not any("Traceback" in line for line in errors)
+    assert not (data.parent / "runs" / "one").exists(), "the name is free for the next try"
+
+
+def test_nobody_there_is_told_soon(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert train(data, "--base-url", f"http://127.0.0.1:{port}") == entry.FAILED
+    assert f"127.0.0.1:{port}" in capfd.readouterr().err
 
 
 def test_steps_and_epochs_exclude_each_other(data: Path) -> None:

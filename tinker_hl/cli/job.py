@@ -98,6 +98,9 @@ def _read(options: JobOptions) -> tuple[list[Pair], list[Pair]]:
 
 
 def _tell_saved(screen: Screen, end: str, folder: RunFolder, saved: Sequence[str]) -> None:
+    if folder.remove_if_empty():
+        screen.say(f"{end} before anything was done.")
+        return
     screen.say(f"{end}; the session is finished. The run's folder: {folder.path}")
     for path in saved:
         screen.say(f"  saved: {path}")

@@ -51,6 +51,13 @@ class RunFolder:
         """Note a checkpoint of the service in `checkpoints.jsonl`."""
         self._append("checkpoints.jsonl", {"step": step, "path": path})
 
+    def remove_if_empty(self) -> bool:
+        """Take the folder away if nothing was written into it, so that its name is free; tells whether."""
+        if any(self.path.iterdir()):
+            return False
+        self.path.rmdir()
+        return True
+
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
         finite = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
