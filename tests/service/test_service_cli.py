@@ -13,7 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from tinker_local.cli import DATA_DIR_BUSY, TINY_MODEL, model_sources, serve
+from tinker_local.cli import DATA_DIR_BUSY, TINY_MODEL, _listening, model_sources, serve
 from tinker_local.datadir import held
 
 SERVE = [sys.executable, "-m", "tinker_local.cli", "--engine", "null", "--port", "0", "--data-dir"]
@@ -173,3 +173,11 @@ def test_any_address_takes_the_key_from_the_environment(running: type[Running]) 
     url = f"http://127.0.0.1:{port}/api/v1/get_server_capabilities"
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, headers={"X-API-Key": "tml-from-the-environment"}).status_code == 200
+
+
+def test_a_small_answer_does_not_wait_for_an_acknowledgement() -> None:
+    """Without TCP_NODELAY every second answer came 40 ms late."""
+    with _listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
