@@ -11,7 +11,7 @@ RAW = "bare HTTP"
 
 def main() -> None:
     options = arguments("P8: a training call's round trip with an engine that computes nothing.")
-    calls = 8 if options.quick else 2000
+    calls = 8 if options.quick else 1000
     with serving("null") as service:
 
         def calling(side: str) -> Figures:
