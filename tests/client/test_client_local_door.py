@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator
 
 import pytest
-from conftest import KEY, MODEL, SocketService
+from client_bench import KEY, MODEL, SocketService
 
 from tinker_hl import ModelInput, SamplingParams, ServiceClient
 from tinker_hl.local_door import ENVIRONMENT

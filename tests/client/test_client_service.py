@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 import torch
-from conftest import KEY, MODEL, MakeClient, SocketService
+from client_bench import KEY, MODEL, MakeClient, SocketService
 
 import tinker_hl
 from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, ServiceClient, TensorData
