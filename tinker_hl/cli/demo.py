@@ -7,8 +7,10 @@ import click
 __all__ = ["demo"]
 
 TINY_MODEL = "tinker-hl/tiny"
-DATA = Path(__file__).resolve().parents[2] / "examples" / "data" / "pig_latin.jsonl"
-"""In the repository, not in the wheel."""
+HERE = Path(__file__).resolve().parent
+IN_THE_REPOSITORY = HERE.parents[1] / "examples" / "data" / "pig_latin.jsonl"
+DATA = IN_THE_REPOSITORY if IN_THE_REPOSITORY.is_file() else HERE / "pig_latin.jsonl"
+"""A wheel carries a copy beside this module."""
 
 
 @click.command()

@@ -6,7 +6,7 @@ leaving the `with` block, when the last client of the session is dropped, or at 
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -285,7 +285,7 @@ class ServiceClient:
     def get_telemetry(self) -> None:
         """None: nothing is uploaded."""
 
-    def subscribe(self, listener: Listener) -> Any:
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every event of this connection; the returned function ends it. See `Event`."""
         return self._session.connection.events.subscribe(listener)
 
