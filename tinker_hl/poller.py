@@ -21,7 +21,7 @@ from tinker_api.api.futures import retrieve_future, retrieve_futures
 
 from tinker_hl import loop
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError, SessionClosedError, TinkerError
+from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError, TinkerError
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
 from tinker_hl.retry import NEVER, AttemptLog, named_wait
 
@@ -298,7 +298,23 @@ class _SampleStream:
             self._task.cancel()
 
     async def _run(self) -> None:
+        try:
+            await self._follow()
+        except TinkerError as error:
+            self._connection.events.emit("polled", "retrieve_futures", detail=f"given up: {error.message}", level=30)
+        finally:
+            self._let_go()
+
+    async def _follow(self) -> None:
+        """Ask for announcements until nobody waits and everything is acknowledged."""
         log = self._connection.attempts(self._connection.policy)
+        while self._waiting:
+            await self._listen(log)
+            if self._fetched:
+                # Somebody may begin to wait meanwhile.
+                await self._acknowledge()
+
+    async def _listen(self, log: AttemptLog) -> None:
         unheld = 0
         while self._waiting:
             started = time.monotonic()
@@ -306,20 +322,14 @@ class _SampleStream:
                 news = await self._ask(timeout=POLL_TIMEOUT)
             except (APIStatusError, APIConnectionError) as error:
                 if not await self._goes_on(error, log):
-                    self._let_go()
-                    return
+                    raise
                 continue
-            except SessionClosedError:
-                self._let_go()
-                return
             log.succeeded()
             if self._tell(news) or time.monotonic() - started >= HELD:
                 unheld = 0
             else:
                 await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(unheld, 10)))
                 unheld += 1
-        if self._fetched:
-            await self._acknowledge()
 
     async def _ask(self, timeout: float, hold: float | None = None) -> Mapping[str, Any]:
         acknowledged = sorted(self._fetched)

@@ -1,6 +1,7 @@
 """Waiting for results: every answer that a poll can get, and what it leads to."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -157,6 +158,60 @@ def test_announced_samples_are_fetched_once_and_acknowledged() -> None:
     assert server.paths("retrieve_futures")[0].json["target"] == {
         "type": "sampling_session", "sampling_session_id": "S:sample:0", "cloned_sampler_id": 0,
     }  # fmt: skip
+
+
+def test_a_sample_that_begins_while_others_are_acknowledged_is_not_forgotten() -> None:
+    server = ScriptedServer(config={"sample_use_retrieve_futures": True})
+    acknowledging = threading.Event()
+    both_submitted, first_fetched, last_submitted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    submitted: list[str] = []
+
+    async def submit(request: Seen) -> Reply:
+        body = server.on_asample(request)
+        submitted.append(body["request_id"])
+        if len(submitted) > 1:
+            # A little later its sample waits to be announced.
+            told = both_submitted if len(submitted) == 2 else last_submitted
+            asyncio.get_running_loop().call_later(0.2, told.set)
+        return Reply(body=body)
+
+    async def announce(request: Seen) -> Reply:
+        if request.json.get("timeout") == 0 and not last_submitted.is_set():
+            acknowledging.set()
+            await asyncio.wait_for(last_submitted.wait(), 5)
+        known = list(submitted)
+        if request.json["prev_cursor"] == 1:
+            # The second is announced when the first was fetched, so that there is something to acknowledge.
+            await asyncio.wait_for(first_fetched.wait(), 5)
+            known = list(submitted)
+        elif request.json["prev_cursor"] == 0:
+            await asyncio.wait_for(both_submitted.wait(), 5)
+            known = submitted[:1]
+        completions = [{"state": "finished", "request_id": request_id} for request_id in known]
+        return Reply(body={"completions": completions, "cursor": len(known)})
+
+    async def fetch(request: Seen) -> Reply:
+        asyncio.get_running_loop().call_later(0.2, first_fetched.set)
+        return server.on_retrieve_future(request)
+
+    server.faults["asample"] = [submit] * 3
+    server.faults["retrieve_future"] = [fetch]
+    server.faults["retrieve_futures"] = [announce] * 50
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base").result(10)
+        both = [sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams()) for _ in range(2)]
+        assert all(future.result(10) for future in both)
+        assert acknowledging.wait(5)
+        assert sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams()).result(10)
+
+
+@pytest.mark.parametrize("answer", [Reply(404), Reply(raw=b"[]"), Reply(raw=b"{"), Reply(body={"completions": 3})])
+def test_unreadable_announcements_strand_nobody(answer: Reply) -> None:
+    server = ScriptedServer(config={"sample_use_retrieve_futures": True})
+    server.faults["retrieve_futures"] = [answer] * 50
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base")
+        assert sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams()).result(10)
 
 
 def test_without_announcements_everybody_asks_for_their_own() -> None:
