@@ -59,8 +59,8 @@ official: setup ## Install the official SDKs, each in an environment of its own
 bench: setup official ## Measure side by side, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
 
-promises: setup ## Write docs/promises.md: each promise, its proof, its value
-	$(BIN)/python scripts/promises.py
+promises: setup official ## Run every test and benchmark behind a promise, and write docs/promises.md
+	$(BIN)/python scripts/promises.py --measure
 
 clean: ## Remove the environments and everything that was built
 	rm -rf $(VENV) .venvs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
