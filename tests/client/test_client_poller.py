@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import AdamParams, ModelInput, RetryPolicy, SamplingParams, ServiceClient
+from tinker_hl.events import Event
 from tinker_hl.retry import InstantClock
 
 
@@ -163,42 +165,41 @@ def test_announced_samples_are_fetched_once_and_acknowledged() -> None:
 def test_a_sample_that_begins_while_others_are_acknowledged_is_not_forgotten() -> None:
     server = ScriptedServer(config={"sample_use_retrieve_futures": True})
     acknowledging = threading.Event()
-    both_submitted, first_fetched, last_submitted = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    both_wait, first_fetched, last_waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
     submitted: list[str] = []
+    counts: Counter[str] = Counter()
+
+    def listen(event: Event) -> None:
+        # A step of the client's task ends soon after it tells: by then a sent sample waits, a done one is noted.
+        counts[event.kind] += 1
+        reached = {("sent", 2): both_wait, ("done", 1): first_fetched, ("sent", 3): last_waits}
+        if happened := reached.get((event.kind, counts[event.kind])):
+            asyncio.get_running_loop().call_soon(happened.set)
 
     async def submit(request: Seen) -> Reply:
         body = server.on_asample(request)
         submitted.append(body["request_id"])
-        if len(submitted) > 1:
-            # A little later its sample waits to be announced.
-            told = both_submitted if len(submitted) == 2 else last_submitted
-            asyncio.get_running_loop().call_later(0.2, told.set)
         return Reply(body=body)
 
     async def announce(request: Seen) -> Reply:
-        if request.json.get("timeout") == 0 and not last_submitted.is_set():
+        if request.json.get("timeout") == 0 and not last_waits.is_set():
             acknowledging.set()
-            await asyncio.wait_for(last_submitted.wait(), 5)
-        known = list(submitted)
-        if request.json["prev_cursor"] == 1:
+            await asyncio.wait_for(last_waits.wait(), 5)
+        known = len(submitted)
+        if request.json["prev_cursor"] == 0:
+            await asyncio.wait_for(both_wait.wait(), 5)
+            known = 1
+        elif request.json["prev_cursor"] == 1:
             # The second is announced when the first was fetched, so that there is something to acknowledge.
             await asyncio.wait_for(first_fetched.wait(), 5)
-            known = list(submitted)
-        elif request.json["prev_cursor"] == 0:
-            await asyncio.wait_for(both_submitted.wait(), 5)
-            known = submitted[:1]
-        completions = [{"state": "finished", "request_id": request_id} for request_id in known]
-        return Reply(body={"completions": completions, "cursor": len(known)})
-
-    async def fetch(request: Seen) -> Reply:
-        asyncio.get_running_loop().call_later(0.2, first_fetched.set)
-        return server.on_retrieve_future(request)
+        completions = [{"state": "finished", "request_id": request_id} for request_id in submitted[:known]]
+        return Reply(body={"completions": completions, "cursor": known})
 
     server.faults["asample"] = [submit] * 3
-    server.faults["retrieve_future"] = [fetch]
     server.faults["retrieve_futures"] = [announce] * 50
     with server.client() as service:
         sampling = service.create_sampling_client(base_model="base").result(10)
+        service.subscribe(listen)
         both = [sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams()) for _ in range(2)]
         assert all(future.result(10) for future in both)
         assert acknowledging.wait(5)

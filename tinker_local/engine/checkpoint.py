@@ -6,7 +6,6 @@ returns when each file is flushed to disk. The folder's name, and when it become
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from tinker_local import durable
 from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.lora import Layout, LoraWeights, Site, make_layout
 from tinker_local.engine.optimizer import AdamState
@@ -69,16 +69,16 @@ def save_checkpoint(
     """
     tensors = _named(weights.layout, weights.flat)
     described = {"format": "pt", _BASE_KEY: base.info.name, _SPEC_KEY: json.dumps(attrs.asdict(spec))}
-    _write(directory / _CONFIG, json.dumps(_peft_config(base, weights), indent=2, sort_keys=True).encode())
-    _write(directory / _WEIGHTS, save(tensors, metadata=described))
+    durable.write(directory / _CONFIG, json.dumps(_peft_config(base, weights), indent=2, sort_keys=True).encode())
+    durable.write(directory / _WEIGHTS, save(tensors, metadata=described))
     if optimizer is not None:
         state = {
             **_named(weights.layout, optimizer.mean, "exp_avg."),
             **_named(weights.layout, optimizer.square, "exp_avg_sq."),
             "step": torch.tensor(optimizer.steps, dtype=torch.int64),
         }
-        _write(directory / _OPTIMIZER, save(state, metadata={"format": "pt", "optimizer": "adamw"}))
-    _flush_folder(directory)
+        durable.write(directory / _OPTIMIZER, save(state, metadata={"format": "pt", "optimizer": "adamw"}))
+    durable.flush_folder(directory)
 
 
 def _named(layout: Layout, flat: Tensor, prefix: str = "") -> dict[str, Tensor]:
@@ -112,22 +112,6 @@ def _target_modules(sites: Sequence[Site], all_sites: Sequence[Site]) -> list[st
     last = {name.rsplit(".", 1)[-1] for name in chosen}
     meant = {site.name for site in all_sites if site.name.rsplit(".", 1)[-1] in last}
     return sorted(last if meant == chosen else chosen)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(directory: Path) -> None:
-    """Make the names in a folder durable, not only what the files hold."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_head(directory: Path) -> CheckpointHead:

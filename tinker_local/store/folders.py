@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinker_local import durable
 from tinker_local.store.paths import CheckpointPath
 
 __all__ = ["RUN_FILE", "Folders"]
@@ -49,13 +50,13 @@ class Folders:
         Returns:
             The size of its files in bytes.
         """
-        _write(staged / RUN_FILE, json.dumps({"path": str(path), **about}, indent=2, sort_keys=True).encode())
-        _flush(staged)
+        durable.write(staged / RUN_FILE, json.dumps({"path": str(path), **about}, indent=2, sort_keys=True).encode())
+        durable.flush_folder(staged)
         target = self.at(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         old = self._set_aside(target)
         staged.rename(target)
-        _flush(target.parent)
+        durable.flush_folder(target.parent)
         if old is not None:
             shutil.rmtree(old)
         return sum(file.stat().st_size for file in target.iterdir() if file.is_file())
@@ -101,18 +102,3 @@ class Folders:
         except (OSError, ValueError):
             return None
         return self.at(CheckpointPath.parse(about["path"]))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,26 @@
+"""Bytes that are on the disk when the call returns, and not only in the operating system's memory.
+
+It does not know what is written, nor who makes it visible.
+"""
+
+import os
+from pathlib import Path
+
+__all__ = ["flush_folder", "write"]
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file and flush it to the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(directory: Path) -> None:
+    """Make the names in a folder durable: a file's own flush leaves them out."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
