@@ -78,7 +78,7 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
         Route(operation.path, door.endpoint(operation, handler), methods=[operation.method])
         for operation, handler in sorted(_matched(spec, HANDLERS), key=lambda pair: pair[0].operation_id not in _HOT)
     ]
-    return Starlette(
+    app = Starlette(
         routes=[*routes, Route(DOWNLOAD_PATH, _download, methods=["GET"])],
         lifespan=lifespan,
         exception_handlers={
@@ -88,6 +88,9 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
             Exception: on_unexpected,
         },
     )
+    # A name that ends in a slash is an unknown name; redirecting it is an answer that the spec does not know.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _matched(spec: Spec, handlers: Mapping[str, Handler]) -> list[tuple[Operation, Handler]]:

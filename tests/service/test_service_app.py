@@ -200,3 +200,10 @@ def test_a_fault_of_the_program_is_told_in_the_log_only(
     answer = api.refused(500, "list_sessions")
     assert "secret" not in str(answer)
     assert "secret of the house" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/api/v1/healthz/", "/api/v1/training_runs/r/checkpoints/weights/a%2F"])
+def test_a_slash_too_many_is_unknown_and_not_redirected(api: Api, path: str) -> None:
+    response = api.request("GET" if "healthz" in path else "DELETE", path)
+    assert response.status_code == 404
+    assert response.json()["detail"]
