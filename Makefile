@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.set-up
 HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check generate generate-check spec-diff format official bench promises clean
+.PHONY: help demo test setup check generate generate-check spec-diff format official probe bench promises clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,10 @@ format: setup ## Format the handwritten code
 	$(BIN)/ruff format .
 
 official: setup ## Install the official SDKs, each in an environment of its own
-	$(BIN)/python scripts/official_venv.py newest 0.7.0
+	$(BIN)/python scripts/official_venv.py newest 0.18.1 0.7.0
+
+probe: setup official ## Call every method of the official SDK, and write docs/server-compatibility.md
+	$(BIN)/python scripts/compat_probe.py local
 
 bench: setup official ## Measure side by side, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py

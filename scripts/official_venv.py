@@ -22,6 +22,8 @@ __all__ = ["NEWEST", "official_python"]
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
 NEWEST = "newest"
+UNDECLARED = {"0.18.1": ("orjson",)}
+"""What a release imports and does not say that it needs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +78,7 @@ def _install(python: Path, version: str) -> None:
             constraints.name,
         ]
         # stdout carries the paths of the pythons and nothing else.
-        subprocess.run([*command, requirement, torch], check=True, stdout=sys.stderr)
+        subprocess.run([*command, requirement, torch, *UNDECLARED.get(version, ())], check=True, stdout=sys.stderr)
 
 
 def _pinned(package: str) -> str:
