@@ -4,20 +4,21 @@ Each method checks its arguments and reserves its place in the calling thread, a
 here waits for the network. What a pass or a step computes is the server's business, how calls travel is `ModelCalls`'s.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 from tinker_api.api.training import optim_step
-from tinker_api.api.weights import load_weights, save_weights, save_weights_external, save_weights_for_sampler
+from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl import loop
+from tinker_hl.clients.checkpoints import CheckpointVerbs
+from tinker_hl.clients.ordered import TrainedModel, base_model_of, parsed
 from tinker_hl.clients.sampling import PendingSamplingClient, Sampler, SamplingClient, open_sampler
 from tinker_hl.custom_loss import CustomLossFn, evaluate, forward_datums, require_torch, with_surrogate_metrics
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
-from tinker_hl.model_calls import ModelCalls, Pass
-from tinker_hl.poller import Payload
+from tinker_hl.model_calls import Pass
 from tinker_hl.retry import RetryConfig
 from tinker_hl.session import json_body
 from tinker_hl.turns import Turn, waited_for
@@ -25,23 +26,15 @@ from tinker_hl.types import (
     Datum,
     ForwardBackwardOutput,
     GetInfoResponse,
-    LoadWeightsRequest,
-    LoadWeightsResponse,
     LossFnType,
     OptimParams,
     OptimStepRequest,
     OptimStepResponse,
     SamplingClientKind,
-    SaveWeightsExternalRequest,
-    SaveWeightsExternalResponse,
     SaveWeightsForSamplerRequest,
-    SaveWeightsForSamplerResponse,
     SaveWeightsForSamplerResponseInternal,
-    SaveWeightsRequest,
-    SaveWeightsResponse,
 )
 from tinker_hl.types.datum import validate_datum
-from tinker_hl.types.record import Answer
 
 if TYPE_CHECKING:
     from tinker_hl.tokenizer import Tokenizer
@@ -50,18 +43,8 @@ __all__ = ["PendingTrainingClient", "TrainedModel", "TrainingClient"]
 
 CONSOLE = "https://tinker.thinkingmachines.ai"
 
-A = TypeVar("A", bound=Answer)
 
-
-@attrs.frozen
-class TrainedModel:
-    """A model that exists on the server, and the calls to it."""
-
-    calls: ModelCalls
-    info: GetInfoResponse
-
-
-class TrainingClient:
+class TrainingClient(CheckpointVerbs):
     """Trains one LoRA adapter; made by `ServiceClient`.
 
     Every method that returns a future has a twin, `..._async`, whose coroutine gives the same.
@@ -69,18 +52,6 @@ class TrainingClient:
     Args:
         model: What is trained.
     """
-
-    def __init__(self, model: TrainedModel) -> None:
-        self._own_model = model
-
-    @property
-    def _model(self) -> TrainedModel:
-        return self._own_model
-
-    @property
-    def model_id(self) -> str:
-        """The server's id of the model, which is the id of its training run."""
-        return self._model.calls.model_id
 
     # Passes and steps.
 
@@ -169,112 +140,6 @@ class TrainingClient:
             "TrainingClient.optim_step", optim_step.asyncio_detailed, "OptimStep", request, OptimStepResponse
         )
 
-    # Checkpoints.
-
-    def save_state(
-        self,
-        name: str,
-        ttl_seconds: int | None = None,
-        overwrite: bool = False,
-        user_metadata: dict[str, str] | None = None,
-    ) -> APIFuture[SaveWeightsResponse]:
-        """Save adapter and optimizer, to go on from.
-
-        Args:
-            name: Of the checkpoint.
-            ttl_seconds: Seconds until it is deleted, from an hour to ten years; None keeps it.
-            overwrite: Replace one of the same name.
-            user_metadata: Kept with it.
-
-        Returns:
-            A future; `.path` is `tinker://<run>/weights/<name>`.
-        """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsRequest:
-            return SaveWeightsRequest(
-                model_id=model_id,
-                path=name,
-                seq_id=seq_id,
-                ttl_seconds=ttl_seconds,
-                overwrite=overwrite,
-                user_metadata=user_metadata,
-            )
-
-        return self._simple(
-            "TrainingClient.save_state", save_weights.asyncio_detailed, "SaveWeights", request, SaveWeightsResponse
-        )
-
-    def save_weights_for_sampler(
-        self, name: str, ttl_seconds: int | None = None, user_metadata: dict[str, str] | None = None
-    ) -> APIFuture[SaveWeightsForSamplerResponse]:
-        """Save the adapter for sampling, under a name.
-
-        Returns:
-            A future; `.path` is `tinker://<run>/sampler_weights/<name>`. See `save_state` for the arguments.
-        """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsForSamplerRequest:
-            return SaveWeightsForSamplerRequest(
-                model_id=model_id, path=name, seq_id=seq_id, ttl_seconds=ttl_seconds, user_metadata=user_metadata
-            )
-
-        return self._simple(
-            "TrainingClient.save_weights_for_sampler",
-            save_weights_for_sampler.asyncio_detailed,
-            "SaveWeightsForSampler",
-            request,
-            SaveWeightsForSamplerResponse,
-        )
-
-    def save_weights_external(
-        self, name: str, ttl_seconds: int | None = None, age_encryption_recipients: list[str] | None = None
-    ) -> APIFuture[SaveWeightsExternalResponse]:
-        """Save the adapter for download.
-
-        Args:
-            name: Of the checkpoint.
-            ttl_seconds: See `save_state`.
-            age_encryption_recipients: At most ten public keys to encrypt the files for.
-        """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsExternalRequest:
-            return SaveWeightsExternalRequest(
-                model_id=model_id,
-                path=name,
-                seq_id=seq_id,
-                ttl_seconds=ttl_seconds,
-                age_encryption_recipients=age_encryption_recipients,
-            )
-
-        return self._simple(
-            "TrainingClient.save_weights_external",
-            save_weights_external.asyncio_detailed,
-            "SaveWeightsExternal",
-            request,
-            SaveWeightsExternalResponse,
-        )
-
-    def load_state(self, path: str, weights_access_token: str | None = None) -> APIFuture[LoadWeightsResponse]:
-        """Load saved weights into this model; the optimizer starts anew.
-
-        The hosted service takes it only as a new client's first call; `ServiceClient.create_training_client_from_state`
-        does the same in one.
-
-        Args:
-            path: `tinker://<run>/weights/<name>`.
-            weights_access_token: For a checkpoint of somebody else.
-        """
-        return self._load("TrainingClient.load_state", path, weights_access_token, optimizer=False)
-
-    def load_state_with_optimizer(
-        self, path: str, weights_access_token: str | None = None
-    ) -> APIFuture[LoadWeightsResponse]:
-        """Load saved weights and the optimizer's state; see `load_state`."""
-        return self._load("TrainingClient.load_state_with_optimizer", path, weights_access_token, optimizer=True)
-
     # Sampling.
 
     def save_weights_and_get_sampling_client(
@@ -311,7 +176,7 @@ class TrainingClient:
             payload = await model.calls.single(
                 turn, function, "SaveWeightsForSampler", lambda seq_id: json_body(request(seq_id))
             )
-            saved = _parsed(payload, SaveWeightsForSamplerResponseInternal)
+            saved = parsed(payload, SaveWeightsForSamplerResponseInternal)
             if saved.sampling_session_id is None and saved.path is not None:
                 return await open_sampler(
                     model.calls.session,
@@ -414,40 +279,6 @@ class TrainingClient:
         """See `optim_step`; the result is its future."""
         return self.optim_step(optim_params, adam_params=adam_params)
 
-    async def save_state_async(
-        self,
-        name: str,
-        ttl_seconds: int | None = None,
-        overwrite: bool = False,
-        user_metadata: dict[str, str] | None = None,
-    ) -> APIFuture[SaveWeightsResponse]:
-        """See `save_state`; the result is its future."""
-        return self.save_state(name, ttl_seconds, overwrite, user_metadata)
-
-    async def save_weights_for_sampler_async(
-        self, name: str, ttl_seconds: int | None = None, user_metadata: dict[str, str] | None = None
-    ) -> APIFuture[SaveWeightsForSamplerResponse]:
-        """See `save_weights_for_sampler`; the result is its future."""
-        return self.save_weights_for_sampler(name, ttl_seconds, user_metadata)
-
-    async def save_weights_external_async(
-        self, name: str, ttl_seconds: int | None = None, age_encryption_recipients: list[str] | None = None
-    ) -> APIFuture[SaveWeightsExternalResponse]:
-        """See `save_weights_external`; the result is its future."""
-        return self.save_weights_external(name, ttl_seconds, age_encryption_recipients)
-
-    async def load_state_async(
-        self, path: str, weights_access_token: str | None = None
-    ) -> APIFuture[LoadWeightsResponse]:
-        """See `load_state`; the result is its future."""
-        return self.load_state(path, weights_access_token)
-
-    async def load_state_with_optimizer_async(
-        self, path: str, weights_access_token: str | None = None
-    ) -> APIFuture[LoadWeightsResponse]:
-        """See `load_state_with_optimizer`; the result is its future."""
-        return self.load_state_with_optimizer(path, weights_access_token)
-
     async def save_weights_and_get_sampling_client_async(
         self,
         name: str | None = None,
@@ -503,39 +334,6 @@ class TrainingClient:
         result = await calls.run_pass(turn, attrs.evolve(forward, data=surrogate.data, backward=True))
         return with_surrogate_metrics(result, surrogate)
 
-    def _load(
-        self, call: str, path: str, weights_access_token: str | None, *, optimizer: bool
-    ) -> APIFuture[LoadWeightsResponse]:
-        model_id = self.model_id
-
-        def request(seq_id: int) -> LoadWeightsRequest:
-            return LoadWeightsRequest(
-                model_id=model_id,
-                seq_id=seq_id,
-                path=path,
-                optimizer=optimizer,
-                weights_access_token=weights_access_token,
-            )
-
-        return self._simple(call, load_weights.asyncio_detailed, "LoadWeights", request, LoadWeightsResponse)
-
-    def _simple(
-        self, call: str, function: Any, request_type: str, request: Callable[[int], Any], kind: type[A]
-    ) -> APIFuture[A]:
-        """One request in its turn, answered by a JSON object of the given type."""
-        calls = self._model.calls
-
-        async def run(turn: Turn) -> A:
-            payload = await calls.single(turn, function, request_type, lambda seq_id: json_body(request(seq_id)))
-            return _parsed(payload, kind)
-
-        return self._ordered(call, run)
-
-    def _ordered(self, call: str, run: Callable[[Turn], Any]) -> APIFuture[Any]:
-        """Reserve the call's place now, and run it when its turn comes."""
-        turn = self._model.calls.reserve(call)
-        return APIFuture(run(turn), on_end=turn.give_up)
-
 
 class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
     """A future of a training client that can also be used as the client itself: each use then waits for it."""
@@ -548,11 +346,6 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
         return self.result()._model
 
 
-def base_model_of(info: GetInfoResponse) -> str:
-    """The base model's name, wherever the server says it."""
-    return info.model_data.model_name or info.model_name or ""
-
-
 def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
     """The datums of a call, checked and out of reach of later changes."""
     if isinstance(data, Datum):
@@ -563,10 +356,3 @@ def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
     for index, datum in enumerate(datums):
         validate_datum(datum, index, loss_fn)
     return [attrs.evolve(datum, loss_fn_inputs=dict(datum.loss_fn_inputs)) for datum in datums]
-
-
-def _parsed(payload: Payload, kind: type[A]) -> A:
-    try:
-        return kind.model_validate_json(payload.content or b"{}")
-    except ValueError as error:
-        raise APIResponseValidationError(None, payload.content[:2000], str(error)) from error
