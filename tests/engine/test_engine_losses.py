@@ -43,22 +43,32 @@ def dro(p: torch.Tensor, d: dict[str, torch.Tensor], c: dict[str, float], t: int
     return -(p[t] * d["advantages"][t] - 0.5 * c["beta"] * (p[t] - d["logprobs"][t]) ** 2)
 
 
+def gspo(p: torch.Tensor, d: dict[str, torch.Tensor], c: dict[str, float], t: int) -> torch.Tensor:
+    masked = [i for i in range(len(p)) if d["sequence_ratio_mask"][i] != 0]
+    mean = sum(p[i].item() - d["logprobs"][i].item() for i in masked) / len(masked) if masked else 0.0
+    s, a = torch.exp(mean + p[t] - p[t].detach()), d["advantages"][t]
+    return -min(s * a, clipped(s, d, c, t) * a)
+
+
 TWINS: dict[str, Twin] = {
     "cross_entropy": cross_entropy,
     "importance_sampling": importance_sampling,
     "ppo": ppo,
     "cispo": cispo,
     "dro": dro,
+    "gspo": gspo,
 }
 CONFIGS: dict[str, list[dict[str, float]]] = {
     "ppo": [{}, {"clip_low_threshold": 0.5}, {"clip_low_threshold": 0.9, "clip_high_threshold": 1.0}],
     "cispo": [{}, {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}],
     "dro": [{}, {"beta": 0.7}],
+    "gspo": [{}, {"clip_low_threshold": 0.7, "clip_high_threshold": 1.3}],
 }
 DEFAULTS: dict[str, dict[str, float]] = {
     "ppo": {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2},
     "cispo": {"clip_low_threshold": 0.0, "clip_high_threshold": 4.0},
     "dro": {"beta": 0.05},
+    "gspo": {"clip_low_threshold": 0.9997, "clip_high_threshold": 1.0004},
 }
 CASES = [(name, config) for name in TWINS for config in CONFIGS.get(name, [{}])]
 
@@ -80,12 +90,14 @@ def test_value_and_gradient(name: str, config: dict[str, float], data: st.DataOb
     inputs: dict[str, torch.Tensor] = {"logprobs": tensor(-6, 0), "advantages": tensor(-3, 3)}
     if data.draw(st.booleans()):
         inputs["weights"] = tensor(-2, 2)
-    if name in ("ppo", "cispo") and data.draw(st.booleans()):
+    if name == "gspo":
+        inputs["sequence_ratio_mask"] = tensor(0, 1).round()
+    if name in ("ppo", "cispo", "gspo") and data.draw(st.booleans()):
         inputs["clip_low_threshold"], inputs["clip_high_threshold"] = tensor(0.125, 0.875), tensor(1.125, 3)
     p = tensor(-6, 0)
     fast, slow = p.clone().requires_grad_(), p.clone().requires_grad_()
     read = {key: value for key, value in inputs.items() if key in parse_loss(name, config).reads}
-    terms = parse_loss(name, config).terms(fast, read)
+    terms = parse_loss(name, config).terms(fast, read, torch.zeros(size, dtype=torch.int64))
     complete = {**DEFAULTS.get(name, {}), **config}
     weights = inputs.get("weights", torch.ones(size, dtype=torch.float64))
     expected = torch.stack([weights[t] * TWINS[name](slow, inputs, complete, t) for t in range(size)])
@@ -99,3 +111,24 @@ def test_value_and_gradient(name: str, config: dict[str, float], data: st.DataOb
 def test_a_setting_is_a_finite_number(value: Any) -> None:
     with pytest.raises(UserFaultError, match=r"loss_fn_config\['beta'\] is .*; it must be a finite number"):
         parse_loss("dro", {"beta": value})
+
+
+def test_gspo_keeps_sequences_apart() -> None:
+    """The terms of two data together are the terms of each alone."""
+    loss = parse_loss("gspo", {"clip_low_threshold": 0.5, "clip_high_threshold": 2.0})
+    generator = torch.Generator().manual_seed(1)
+    p = torch.randn(7, generator=generator, dtype=torch.float64)
+    given_ = {name: torch.randn(7, generator=generator, dtype=torch.float64) for name in ("logprobs", "advantages")}
+    given_["sequence_ratio_mask"] = torch.tensor([0.0, 1, 1, 1, 0, 1, 1], dtype=torch.float64)
+    together = loss.terms(p, given_, torch.tensor([0, 0, 0, 1, 1, 1, 1]))
+    cuts = (slice(0, 3), slice(3, 7))
+    alone = [
+        loss.terms(p[cut], {name: value[cut] for name, value in given_.items()}, torch.zeros(len(p[cut]), dtype=int))
+        for cut in cuts
+    ]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_a_loss_without_a_published_formula_is_refused_with_what_to_use() -> None:
+    with pytest.raises(UserFaultError, match=r"stable_reinforce.*not published; use importance_sampling"):
+        parse_loss("stable_reinforce", {"kl_coeff": 0.1})

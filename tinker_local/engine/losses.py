@@ -1,17 +1,21 @@
 """The losses of the protocol, each a **sum** over positions and data, never a mean.
 
 Notation: p the logprob of a target under the model, q the logprob given with the datum, A the advantage, w the weight,
-r = exp(p - q), sg stops the gradient. A term is elementwise: it knows nothing of batches, models or adapters.
+r = exp(p - q), sg stops the gradient, s = exp(mean over the masked positions of a datum of sg(p) - q). A term is that
+of one target: it knows nothing of batches, models or adapters, and gspo's alone looks at the rest of its datum.
 
     cross_entropy        -w p
     importance_sampling  -r A
     ppo                  -min(r A, clip(r, low, high) A)             Schulman et al. 2017
     cispo                -sg(clip(r, low, high)) p A                 MiniMax-M1, 2025
     dro                  -(p A - beta/2 (p - q)^2)                   Richemond et al. 2024
+    gspo                 -min(u A, clip(u, low, high) A)             Zheng et al. 2025
+                         u = exp(log s + p - sg(p)): the value of s, the gradient of p
 
 Where the bounds of a clip are given with the datum (`clip_low_threshold`, `clip_high_threshold`), they replace those of
 the configuration, position by position. `weights`, where a datum of another loss than cross_entropy has them, multiply
-its terms; where a datum of cross_entropy has none, they are 1.
+its terms; where a datum of cross_entropy has none, they are 1. gspo's mask is `sequence_ratio_mask`, where it is not 0;
+the protocol does not tell the default bounds of its clip, so they are the paper's.
 """
 
 import math
@@ -25,12 +29,17 @@ from torch import Tensor
 
 from tinker_local.engine.protocol import TrainingDatum, UserFaultError
 
-__all__ = ["LOSSES", "Loss", "check_data", "parse_loss"]
+__all__ = ["INSTEAD", "LOSSES", "Loss", "check_data", "parse_loss"]
 
 Inputs = Mapping[str, Tensor]
 Settings = Mapping[str, float]
 
 _LOW, _HIGH = "clip_low_threshold", "clip_high_threshold"
+_MASK: Final = "sequence_ratio_mask"
+INSTEAD: Final[Mapping[str, str]] = {
+    "stable_reinforce": "its formula is not published; use importance_sampling, ppo, cispo or gspo, or a custom loss",
+}
+"""Losses of the protocol that nobody outside can compute, and what to use."""
 
 
 def _cross_entropy(p: Tensor, given: Inputs, _: Settings) -> Tensor:
@@ -65,13 +74,27 @@ def _dro(p: Tensor, given: Inputs, settings: Settings) -> Tensor:
     return 0.5 * settings["beta"] * torch.square(p - given["logprobs"]) - p * given["advantages"]
 
 
+def _gspo(p: Tensor, given: Inputs, settings: Settings, rows: Tensor) -> Tensor:
+    fixed, mask = p.detach(), given[_MASK] != 0
+    apart = torch.where(mask, fixed - given["logprobs"], torch.zeros_like(fixed))
+    count = int(rows[-1]) + 1
+    sums = torch.zeros(count, dtype=p.dtype, device=p.device).index_add_(0, rows, apart)
+    sizes = torch.zeros(count, dtype=p.dtype, device=p.device).index_add_(0, rows, mask.to(p.dtype))
+    ratio = torch.exp((sums / sizes.clamp(min=1))[rows] + p - fixed)
+    advantage = given["advantages"]
+    return -torch.minimum(ratio * advantage, _clip(ratio, given, settings) * advantage)
+
+
 @attrs.frozen
 class _Kind:
-    term: Callable[[Tensor, Inputs, Settings], Tensor]
+    term: Callable[..., Tensor]
+    """Takes logprobs, inputs and settings; and, `by_sequence`, which datum each target is of."""
     needs: tuple[str, ...] = ("logprobs", "advantages")
     takes: tuple[str, ...] = ("weights",)
     settings: Mapping[str, float] = attrs.field(factory=dict)
     """Keys of the configuration, with their defaults."""
+    by_sequence: bool = False
+    """Whether a term depends on the whole datum; then there is one target a position."""
 
 
 _BOUNDS: Final = ("weights", _LOW, _HIGH)
@@ -81,6 +104,13 @@ LOSSES: Final[Mapping[str, _Kind]] = {
     "ppo": _Kind(_ppo, takes=_BOUNDS, settings={_LOW: 0.8, _HIGH: 1.2}),
     "cispo": _Kind(_cispo, takes=_BOUNDS, settings={_LOW: 0.0, _HIGH: 4.0}),
     "dro": _Kind(_dro, settings={"beta": 0.05}),
+    "gspo": _Kind(
+        _gspo,
+        needs=("logprobs", "advantages", _MASK),
+        takes=_BOUNDS,
+        settings={_LOW: 1 - 3e-4, _HIGH: 1 + 4e-4},
+        by_sequence=True,
+    ),
 }
 
 
@@ -97,14 +127,16 @@ class Loss:
         """The inputs that this loss looks at; a datum may have others."""
         return self.kind.needs + self.kind.takes
 
-    def terms(self, logprobs: Tensor, given: Inputs) -> Tensor:
+    def terms(self, logprobs: Tensor, given: Inputs, rows: Tensor) -> Tensor:
         """The loss of each target, whose sum is the loss.
 
         Args:
-            logprobs: of the targets, float32 of any shape, with gradient.
+            logprobs: of the targets, float32 [n] or [n, K], with gradient.
             given: tensors of the same shape, for each name in `reads` that the data have.
+            rows: [n], int64: which datum each position is of, counted from 0, ascending.
         """
-        terms = self.kind.term(logprobs, given, self.settings)
+        more = (rows,) if self.kind.by_sequence else ()
+        terms = self.kind.term(logprobs, given, self.settings, *more)
         return terms * given["weights"] if "weights" in given else terms
 
 
@@ -115,6 +147,8 @@ def parse_loss(name: str, config: Mapping[str, float | str]) -> Loss:
         UserFaultError: the loss or a key of its configuration is unknown, or a value is not a finite number.
     """
     kind = LOSSES.get(name)
+    if kind is None and name in INSTEAD:
+        raise UserFaultError(f"loss_fn {name!r} cannot be computed here: {INSTEAD[name]}")
     if kind is None:
         raise UserFaultError(f"loss_fn {name!r} is not known here; there are {', '.join(LOSSES)}")
     for key, value in config.items():
@@ -159,6 +193,8 @@ def _check_datum(datum: TrainingDatum, loss: Loss, vocabulary: int, context: int
             f"target_tokens has shape {list(targets.shape)}; for {tokens.size} tokens of model_input it must be "
             f"[{tokens.size}] or [{tokens.size}, K]"
         )
+    if loss.kind.by_sequence and targets.ndim != 1:
+        raise UserFaultError(f"target_tokens has shape {list(targets.shape)}; {loss.name} takes one target a position")
     _check_tokens("model_input", tokens, vocabulary)
     _check_tokens("target_tokens", targets, vocabulary)
     for name in loss.kind.needs:

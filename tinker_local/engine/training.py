@@ -94,6 +94,8 @@ class _MicroBatch:
     """[n] or [n, K], int64."""
     given: Mapping[str, Tensor]
     """The loss inputs, shaped as the targets, float32."""
+    rows: Tensor
+    """[n], int64: which datum each valid position is of."""
 
     @classmethod
     def of(cls, data: Sequence[TrainingDatum], loss: Loss, device: torch.device) -> "_MicroBatch":
@@ -112,7 +114,8 @@ class _MicroBatch:
             for name in loss.reads
             if any(name in datum.inputs for datum in data)
         }
-        return cls(torch.from_numpy(tokens).to(device), valid, torch.from_numpy(targets).to(device), given)
+        rows = torch.from_numpy(np.repeat(np.arange(len(data)), lengths)).to(device)
+        return cls(torch.from_numpy(tokens).to(device), valid, torch.from_numpy(targets).to(device), given, rows)
 
 
 def _input(datum: TrainingDatum, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -181,7 +184,7 @@ def _run_batch(
         if batch.valid is not None:
             states = states.index_select(0, batch.valid)
         values = target_logprobs(adapter.base, states, batch.targets)
-        terms = loss.terms(values, batch.given)
+        terms = loss.terms(values, batch.given, batch.rows)
         if gradient is not None:
             adapter.gather_into(gradient)
             try:
