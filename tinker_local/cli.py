@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import click
@@ -67,6 +67,19 @@ DATA_DIR_BUSY = 75
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads; left to torch without it.")
 @click.option(
+    "--device", help="A torch device, such as cpu or cuda:1.  [default: CUDA where there is one, else the CPU]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of the base weights; adapters are always float32.  [default: float32 on the CPU, bfloat16 elsewhere]",
+)
+@click.option(
+    "--activation-checkpointing",
+    is_flag=True,
+    help="Compute layers again for their gradients instead of keeping them: less memory, about a third more time.",
+)
+@click.option(
     "--engine",
     "engine_kind",
     type=click.Choice(["torch", "null"]),
@@ -95,6 +108,9 @@ def serve(
     data_dir: Path,
     api_keys: tuple[str, ...],
     threads: int | None,
+    device: str | None,
+    dtype: Literal["float32", "bfloat16"] | None,
+    activation_checkpointing: bool,
     engine_kind: str,
     log_level: str,
     owned: bool,
@@ -114,6 +130,9 @@ def serve(
         port=port,
         api_keys=keys,
         threads=threads,
+        device=device,
+        dtype=dtype,
+        activation_checkpointing=activation_checkpointing,
     )
     with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
         asyncio.run(_run(settings, engine_kind, listener, owned=owned))
@@ -274,7 +293,13 @@ def _engine(settings: Settings, kind: str) -> "Engine":
         return NullEngine(settings.models)
     from tinker_local.engine.process import ProcessEngine
 
-    return ProcessEngine(settings.models, threads=settings.threads)
+    return ProcessEngine(
+        settings.models,
+        settings.threads,
+        device=settings.device,
+        dtype=settings.dtype,
+        activation_checkpointing=settings.activation_checkpointing,
+    )
 
 
 def _url(host: str, port: int) -> str:

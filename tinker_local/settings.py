@@ -5,6 +5,7 @@ It knows nothing of where its values come from. Sizes are bytes, times are secon
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -40,6 +41,12 @@ class Settings:
     """Keys that are let in; none on a loopback address lets everybody in."""
     threads: int | None = None
     """Torch threads of the engine; None leaves it to torch."""
+    device: str | None = None
+    """A torch device; None takes CUDA where there is one, else the CPU."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Of the base weights; None is float32 on the CPU and bfloat16 elsewhere. Adapters and optimizers are float32."""
+    activation_checkpointing: bool = False
+    """Whether layers are computed again for their gradients instead of kept: less memory, more time."""
     long_poll_seconds: float = 25.0
     """How long a poll is held; clients give up after 45, and the promise (R3) is 30."""
     result_retention_seconds: float = 600.0

@@ -24,6 +24,7 @@ from tinker_local.engine.protocol import (
     TrainingOutput,
     UserFaultError,
 )
+from tinker_local.engine.recomputation import recompute_layers
 from tinker_local.engine.sampling import Sampler, Sampling
 from tinker_local.engine.training import TrainingAdapter, run_pass
 from tinker_local.settings import ModelSource
@@ -40,7 +41,12 @@ class EngineCore:
         self.sampling = Sampling()
 
     def start(
-        self, models: Sequence[ModelSource], threads: int | None, device: str | None, dtype: Any
+        self,
+        models: Sequence[ModelSource],
+        threads: int | None,
+        device: str | None,
+        dtype: Any,
+        activation_checkpointing: bool = False,
     ) -> list[BaseModelInfo]:
         """Load the base models.
 
@@ -53,6 +59,8 @@ class EngineCore:
         infos = []
         for source in models:
             base = load_base_model(source, target, dtype)
+            if activation_checkpointing and not recompute_layers(base.model):
+                raise EngineError(f"base model {source.name!r} has no list of equal layers to checkpoint")
             for name in (source.name, *source.aliases):
                 if self.bases.setdefault(name, base) is not base:
                     raise EngineError(f"two base models are called {name!r}")

@@ -50,6 +50,7 @@ class ProcessEngine:
         *,
         device: str | None = None,
         dtype: Literal["float32", "bfloat16"] | None = None,
+        activation_checkpointing: bool = False,
         start_seconds: float = 1800.0,
     ) -> None:
         """Describe an engine; nothing runs before `start`.
@@ -59,9 +60,16 @@ class ProcessEngine:
             threads: torch's threads on the CPU; None leaves it to torch.
             device: a torch device; None takes CUDA where there is one, else the CPU.
             dtype: of the base weights; None is float32 on the CPU and bfloat16 elsewhere. Adapters are float32.
+            activation_checkpointing: whether layers are computed again for their gradients instead of kept.
             start_seconds: how long loading may take, a download included.
         """
-        self._options = {"models": list(models), "threads": threads, "device": device, "dtype": dtype}
+        self._options = {
+            "models": list(models),
+            "threads": threads,
+            "device": device,
+            "dtype": dtype,
+            "activation_checkpointing": activation_checkpointing,
+        }
         self._start_seconds = start_seconds
         self._callbacks: list[Callable[[], Any]] = []
         self._child: _Child | None = None
