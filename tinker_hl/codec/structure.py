@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 import cattrs
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 
 from tinker_hl.errors import RequestErrorCategory
 from tinker_hl.types.datum import Datum
@@ -76,8 +76,14 @@ def _converter() -> cattrs.Converter:
 def _record_structurer(kind: type[Any], converter: cattrs.Converter) -> Structurer:
     if issubclass(kind, OpenRecord):
         return lambda value, _: kind(**_mapping(value))
-    build = make_dict_structure_fn(kind, converter)
+    # A field's own converter is called by cattrs and not by the constructor, so that what it refuses is named.
+    own = {field.name: override(struct_hook=_by(field.converter)) for field in attrs.fields(kind) if field.converter}
+    build = make_dict_structure_fn(kind, converter, **own)  # type: ignore[arg-type]  # flags have other names
     return lambda value, _: build({key: item for key, item in _mapping(value).items() if item is not None}, kind)
+
+
+def _by(convert: Callable[[Any], Any]) -> Structurer:
+    return lambda value, _: convert(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from tinker_hl.types.record import Answer
+from tinker_hl.types.scalars import moment
 
 __all__ = [
     "ApiKeyDetails",
@@ -22,7 +23,7 @@ __all__ = [
 class AuditLogEntry(Answer):
     """One event, named `<resource>_<action>`; `model_id`, `tinker_path` and `purpose` are of older services."""
 
-    timestamp: datetime
+    timestamp: datetime = attrs.field(converter=moment)
     event: str
     event_details: dict[str, Any] = attrs.field(factory=dict)
     model_id: str | None = None

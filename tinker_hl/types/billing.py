@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from tinker_hl.types.record import Answer, Record
+from tinker_hl.types.scalars import moment, moment_or_none
 
 __all__ = [
     "BillingEventInfo",
@@ -28,8 +29,8 @@ __all__ = [
 class GetBillingUsageRequest(Record):
     """Which hours: `starting_on` included, `ending_before` not; whole hours in UTC, at most 14 days."""
 
-    starting_on: datetime
-    ending_before: datetime
+    starting_on: datetime = attrs.field(converter=moment)
+    ending_before: datetime = attrs.field(converter=moment)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +95,8 @@ BillingEventInfo: TypeAlias = (
 class BillingUsageEvent(Answer):
     """One kind of use in one hour."""
 
-    bucket_start: datetime
-    bucket_end: datetime
+    bucket_start: datetime = attrs.field(converter=moment)
+    bucket_end: datetime = attrs.field(converter=moment)
     base_model: str | None = None
     user_id: str | None = None
     user_name: str | None = None
@@ -120,7 +121,7 @@ class BillingUsageResponse(Answer):
 
     data: list[BillingUsageEvent]
     sessions: dict[str, BillingUsageSession] = attrs.field(factory=dict)
-    cost_data_through: datetime | None = None
+    cost_data_through: datetime | None = attrs.field(default=None, converter=moment_or_none)
 
 
 @attrs.frozen(kw_only=True)

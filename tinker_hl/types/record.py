@@ -150,6 +150,8 @@ def _wire(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     return value
 
 

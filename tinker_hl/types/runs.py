@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from tinker_hl.types.record import Answer
+from tinker_hl.types.scalars import moment, moment_or_none
 
 __all__ = [
     "Checkpoint",
@@ -33,12 +34,12 @@ class Checkpoint(Answer):
 
     checkpoint_id: str
     checkpoint_type: CheckpointType
-    time: datetime
+    time: datetime = attrs.field(converter=moment)
     tinker_path: str
     size_bytes: int | None = None
     public: bool = False
     user_metadata: dict[str, str] | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | None = attrs.field(default=None, converter=moment_or_none)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +97,7 @@ class TrainingRun(Answer):
     is_lora: bool
     corrupted: bool = False
     lora_rank: int | None = None
-    last_request_time: datetime
+    last_request_time: datetime = attrs.field(converter=moment)
     last_checkpoint: Checkpoint | None = None
     last_sampler_checkpoint: Checkpoint | None = None
     user_metadata: dict[str, str] | None = None
@@ -115,4 +116,4 @@ class CheckpointArchiveUrlResponse(Answer):
     """Where a checkpoint can be fetched as one archive, until `expires`."""
 
     url: str
-    expires: datetime
+    expires: datetime = attrs.field(converter=moment)

@@ -1,14 +1,15 @@
-"""Converters for single numbers in public types: numpy scalars become Python's, lossy ones are refused."""
+"""Converters for single numbers and times in public types: numpy scalars become Python's, lossy ones are refused."""
 
 import math
 import operator
+from datetime import datetime
 from typing import Any, SupportsFloat, cast
 
 import numpy as np
 
 from tinker_hl.types.arrays import is_torch_tensor
 
-__all__ = ["finite", "finite_or_none", "flag", "whole", "whole_or_none"]
+__all__ = ["finite", "finite_or_none", "flag", "moment", "moment_or_none", "whole", "whole_or_none", "zoned"]
 
 
 def whole(value: Any) -> int:
@@ -49,3 +50,28 @@ def flag(value: Any) -> bool:
     if isinstance(value, (int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise TypeError(f"True or False is needed, got {value!r}")
+
+
+def moment(value: Any) -> datetime:
+    """A time as it is, or from ISO 8601 text. Raises `TypeError` or `ValueError`."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"a datetime or ISO 8601 text is needed, got {type(value).__name__}")
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"ISO 8601 text such as 2026-08-01T12:00:00Z is needed, got {value!r}") from None
+
+
+def moment_or_none(value: Any) -> datetime | None:
+    """A time, or None."""
+    return None if value is None else moment(value)
+
+
+def zoned(value: Any) -> datetime:
+    """A time with its offset from UTC. Raises `TypeError` or `ValueError`."""
+    time = moment(value)
+    if time.utcoffset() is None:
+        raise ValueError(f"a time with an offset from UTC is needed, got {time.isoformat()}")
+    return time

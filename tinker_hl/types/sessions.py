@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from tinker_hl.types.record import Answer, Record
-from tinker_hl.types.scalars import whole
+from tinker_hl.types.scalars import moment, whole, zoned
 
 __all__ = [
     "AccessibleSearchOwner",
@@ -269,7 +269,7 @@ SessionStatusQuery: TypeAlias = (
 class SessionSearchCursor(Answer):
     """Where the next page begins."""
 
-    last_created_at: datetime
+    last_created_at: datetime = attrs.field(converter=zoned)
     last_session_id: str
 
 
@@ -296,7 +296,7 @@ class SessionSummary(Answer):
     """One session that was found."""
 
     session_id: str
-    created_at: datetime
+    created_at: datetime = attrs.field(converter=moment)
     owner: str
     project_id: str
     status: SessionStatus | None = None

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from tinker_hl.types.record import Answer, Record
+from tinker_hl.types.scalars import moment
 
 __all__ = [
     "EventType",
@@ -32,7 +33,7 @@ class SessionStartEvent(Answer):
     event_id: str
     event_session_index: int
     severity: Severity
-    timestamp: datetime
+    timestamp: datetime = attrs.field(converter=moment)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +45,7 @@ class SessionEndEvent(Answer):
     event_id: str
     event_session_index: int
     severity: Severity
-    timestamp: datetime
+    timestamp: datetime = attrs.field(converter=moment)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +58,7 @@ class UnhandledExceptionEvent(Answer):
     event_id: str
     event_session_index: int
     severity: Severity
-    timestamp: datetime
+    timestamp: datetime = attrs.field(converter=moment)
     traceback: str | None = None
 
 
@@ -70,7 +71,7 @@ class GenericEvent(Answer):
     event_name: str
     event_session_index: int
     severity: Severity
-    timestamp: datetime
+    timestamp: datetime = attrs.field(converter=moment)
     event_data: dict[str, Any] = attrs.field(factory=dict)
 
 

@@ -9,6 +9,7 @@ import attrs
 from tinker_hl.types.optimizer import AdamOptimizerConfig, OptimizerConfig
 from tinker_hl.types.record import Answer, Record
 from tinker_hl.types.sampling import SamplingClientKind
+from tinker_hl.types.scalars import moment
 
 __all__ = [
     "CopyWeightsRequest",
@@ -117,6 +118,7 @@ class SaveWeightsExternalResponse(Answer):
     """Where the checkpoint is: `tinker://<run>/external_weights/<name>`."""
 
     path: str
+    type: Literal["save_weights_external"] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -191,4 +193,4 @@ class ExternalWeightsUrlsResponse(Answer):
     """Where each file of an external checkpoint can be fetched, until `expires`."""
 
     urls: dict[str, str]
-    expires: datetime
+    expires: datetime = attrs.field(converter=moment)

@@ -1,0 +1,155 @@
+"""The same arguments make the same values here and in both releases of the official SDK, and the same JSON is sent."""
+
+import inspect
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from type_cases import ACCEPTED, REFUSED
+
+from scripts.official_venv import NEWEST, official_python
+from tinker_hl import types
+from tinker_hl.codec.json import encode_record
+from tinker_hl.types.record import Answer, Record
+
+SCRIPT = Path(__file__).parent / "scripts" / "type_values.py"
+CASES = (*ACCEPTED, *REFUSED)
+"""Both lists; the place in it names a case."""
+
+
+@pytest.fixture(scope="session")
+def theirs() -> dict[str, list[dict[str, Any]]]:
+    """Release -> one answer a case."""
+    return {release: _asked(release) for release in ("0.7.0", NEWEST)}
+
+
+def _asked(release: str) -> list[dict[str, Any]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "PYTHON"))}
+    ended = subprocess.run(
+        [official_python(release), SCRIPT],
+        input=json.dumps(CASES),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return list(json.loads(ended.stdout))
+
+
+def built(value: Any) -> Any:
+    """Ours, from the table's way of writing objects."""
+    if isinstance(value, list):
+        return [built(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    arguments = {key: built(item) for key, item in value.items() if key != "$"}
+    if "$" not in value:
+        return arguments
+    kind = getattr(types, value["$"])
+    return kind.from_ints(arguments["ints"]) if "ints" in arguments else kind(**arguments)
+
+
+def made(name: str, arguments: Mapping[str, Any]) -> Any:
+    """What a user builds, from its arguments; what a service answers, from JSON."""
+    kind = getattr(types, name)
+    if issubclass(kind, Answer) and "$" not in json.dumps(arguments) and name not in ALSO_BUILT_BY_HAND:
+        return kind.model_validate_json(json.dumps(arguments))
+    return built({"$": name, **arguments})
+
+
+ALSO_BUILT_BY_HAND: Final = ("SampledSequence", "SampleResponse")
+
+
+def like(ours: Any, theirs: Any) -> Any:
+    """Ours, cut down to the fields that theirs has."""
+    if isinstance(theirs, dict):
+        if isinstance(ours, Mapping):
+            return {key: like(ours[key], theirs[key]) if key in ours else "missing" for key in theirs}
+        return {key: like(getattr(ours, key, "missing"), item) for key, item in theirs.items()}
+    if isinstance(ours, np.ndarray):
+        ours = ours.tolist()
+    if isinstance(theirs, list) and isinstance(ours, (list, tuple)):
+        return [like(mine, other) for mine, other in zip(ours, theirs, strict=False)] + list(ours[len(theirs) :])
+    if isinstance(ours, bytes):
+        return ours.decode("latin-1")
+    if isinstance(ours, Enum):
+        return ours.value
+    return ours.isoformat() if isinstance(ours, datetime) else ours
+
+
+@pytest.mark.parametrize("place", range(len(ACCEPTED)), ids=lambda place: f"{place}-{CASES[place][0]}")
+def test_values_and_json_are_the_same(theirs: dict[str, list[dict[str, Any]]], place: int) -> None:
+    name, arguments = CASES[place]
+    ours = made(name, arguments)
+    by_release = {release: answers[place] for release, answers in theirs.items() if "values" in answers[place]}
+    assert by_release, "no release builds this: the case says nothing"
+    for answer in by_release.values():
+        values = {key: item for key, item in answer["values"].items() if (name, key) not in OF_OUR_OWN}
+        assert like(ours, values) == values
+        if answer["wire"] is not None:
+            sent = json.loads(encode_record(ours))
+            assert like(sent, answer["wire"]) == answer["wire"]
+
+
+OF_OUR_OWN: Final[Mapping[tuple[str, str], str]] = {
+    ("SampledSequence", "tokens_np"): "always an array, where theirs is None for a sequence without tokens",
+}
+"""Fields whose values differ, and why."""
+
+
+@pytest.mark.parametrize("place", range(len(ACCEPTED), len(CASES)), ids=lambda place: f"{place}-{CASES[place][0]}")
+def test_what_one_refuses_the_other_refuses(theirs: dict[str, list[dict[str, Any]]], place: int) -> None:
+    name, arguments = CASES[place]
+    with pytest.raises((ValueError, TypeError)):
+        made(name, arguments)
+    taken_by = {release for release, answers in theirs.items() if "values" in answers[place]}
+    assert taken_by == STRICTER.get(place - len(ACCEPTED), (frozenset(), ""))[0]
+
+
+STRICTER: Final[Mapping[int, tuple[frozenset[str], str]]] = {
+    place: (frozenset({"0.7.0"}), "0.7 finds out when the tensor is used")
+    for place, (name, arguments) in enumerate(REFUSED)
+    if name == "TensorData" and arguments.get("shape") == [2, 2]
+}
+"""Place in `REFUSED` -> the releases that take it, and why ours does not."""
+
+
+@pytest.mark.parametrize("release", ["0.7.0", NEWEST])
+def test_nearly_every_case_is_one_that_the_release_builds(
+    theirs: dict[str, list[dict[str, Any]]], release: str
+) -> None:
+    """So that a broken table or a broken environment is not taken for agreement."""
+    built_there = sum("values" in answer for answer in theirs[release][: len(ACCEPTED)])
+    assert built_there >= {"0.7.0": 70, NEWEST: len(ACCEPTED) - 12}[release]
+
+
+def test_every_type_is_in_the_table() -> None:
+    named = {name for name, _ in ACCEPTED}
+    every = {name: getattr(types, name) for name in types.__all__}
+    ours = {name for name, kind in every.items() if inspect.isclass(kind) and issubclass(kind, Record)}
+    assert ours - named == NOT_THEIRS
+
+
+NOT_THEIRS: Final = {
+    "ApiKeyDetails",
+    "ApiKeyInfo",
+    "ApiKeyOrg",
+    "ApiKeyUser",
+    "GenericEvent",
+    "OptimParamsBase",
+    "OptimizerConfigBase",
+    "TopkLogprobs",
+    "TraceExportResponse",
+    "TryAgainResponse",
+    "Unrecognized",
+}
+"""Types that `tinker.types` does not export, or that stand for what nobody knows."""
