@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinker_local import bodies
+from tinker_local import bodies, downloads
 from tinker_local.auth import Gate
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
@@ -31,7 +31,6 @@ from tinker_local.errors import (
 )
 from tinker_local.handlers import HANDLERS
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
-from tinker_local.handlers.checkpoints import DOWNLOAD_PATH, download
 from tinker_local.runs.refusals import note_refusal
 from tinker_local.service import Service
 from tinker_local.settings import Settings
@@ -79,7 +78,7 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
         for operation, handler in sorted(_matched(spec, HANDLERS), key=lambda pair: pair[0].operation_id not in _HOT)
     ]
     app = Starlette(
-        routes=[*routes, Route(DOWNLOAD_PATH, _download, methods=["GET"])],
+        routes=[*routes, *downloads.ROUTES],
         lifespan=lifespan,
         exception_handlers={
             ApiError: on_api_error,
@@ -172,7 +171,3 @@ def _answer(result: Result) -> Response:
     if isinstance(result, Response):
         return result
     return Response(orjson.dumps(result), media_type=bodies.JSON)
-
-
-async def _download(request: Request) -> Response:
-    return await download(request.app.state.service, request)

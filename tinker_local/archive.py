@@ -2,64 +2,134 @@
 
 The same files give the same bytes: names in order, no owners, no times. Only regular files go in, under their names
 relative to the folder; links are left out, so that nothing outside the folder is ever sent.
+
+The gzip stores and does not compress (RFC 1951, 3.2.4): weights hardly shrink, and so its length is known before it is
+made. A download that was cut can therefore go on where it stopped: what comes before is made again, and not sent.
 """
 
 import asyncio
 import os
 import stat
+import struct
 import tarfile
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["stream"]
+import attrs
+
+__all__ = ["Archive"]
 
 _PIECE = 256 * 1024
 _END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
-_GZIP = 16 + zlib.MAX_WBITS
-_FAST = 1
-"""Weights hardly compress: the fastest level loses a percent or two and saves most of the time."""
+_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Deflated, no name, no time, no system (RFC 1952)."""
+_BLOCK = struct.Struct("<BHH")
+"""Before each stored block: whether it is the last, its length, and that with all bits turned."""
+_MOST_IN_A_BLOCK = 65535
+_TAIL = struct.Struct("<II")
+"""CRC and length of what was stored."""
 
 
-async def stream(directory: Path) -> AsyncIterator[bytes]:
-    """The archive in pieces, in constant memory; reading and compressing happen in a worker thread.
-
-    Raises:
-        NotADirectoryError: there is no such folder.
-        OSError: a file could not be read, or became shorter while it was read.
-    """
-    if not await asyncio.to_thread(directory.is_dir):
-        raise NotADirectoryError(f"no folder {directory.name!r} to archive")
-    pieces = _compressed(directory)
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-        yield piece
+@attrs.frozen
+class _Member:
+    path: Path
+    header: bytes
+    size: int
 
 
-def _compressed(directory: Path) -> Iterator[bytes]:
-    packer = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP)
-    for raw in _tar(directory):
-        if packed := packer.compress(raw):
-            yield packed
-    yield packer.flush()
+@attrs.frozen
+class Archive:
+    """The archive of one folder as it is now; its length and its bytes are settled."""
+
+    _members: Sequence[_Member]
+
+    @classmethod
+    def of(cls, directory: Path) -> "Archive":
+        """Look at the folder's files.
+
+        Raises:
+            NotADirectoryError: there is no such folder.
+        """
+        if not directory.is_dir():
+            raise NotADirectoryError(f"no folder {directory.name!r} to archive")
+        return cls([_member(path, directory) for path in sorted(_regular_files(directory))])
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        tar = sum(len(member.header) + member.size + _padding(member.size) for member in self._members)
+        tar += len(_END_OF_TAR)
+        blocks = -(-tar // _MOST_IN_A_BLOCK)
+        return len(_HEAD) + blocks * _BLOCK.size + tar + _TAIL.size
+
+    async def stream(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Its bytes from `first` to `end` (exclusive) in pieces, in constant memory, read in a worker thread.
+
+        Raises:
+            OSError: a file could not be read, or has another length than before.
+        """
+        pieces = _between(self._gzip(), first, self.size if end is None else end)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+
+    def _gzip(self) -> Iterator[bytes]:
+        yield _HEAD
+        checksum, length = 0, 0
+        for block, last in _blocks(self._tar()):
+            checksum, length = zlib.crc32(block, checksum), length + len(block)
+            yield _BLOCK.pack(last, len(block), len(block) ^ 0xFFFF) + block
+        yield _TAIL.pack(checksum, length & 0xFFFFFFFF)
+
+    def _tar(self) -> Iterator[bytes]:
+        for member in self._members:
+            yield member.header
+            yield from _content(member)
+            yield bytes(_padding(member.size))
+        yield _END_OF_TAR
 
 
-def _tar(directory: Path) -> Iterator[bytes]:
-    for path in sorted(_regular_files(directory)):
-        # O_NOFOLLOW: a file that was swapped for a link since it was listed is refused, not followed.
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header = tarfile.TarInfo(path.relative_to(directory).as_posix())
-            header.size = size
-            yield header.tobuf(tarfile.PAX_FORMAT)
-            left = size
-            while left:
-                piece = file.read(min(_PIECE, left))
-                if not piece:
-                    raise OSError(f"{header.name} became shorter while it was archived")
-                left -= len(piece)
-                yield piece
-            yield bytes(-size % tarfile.BLOCKSIZE)
-    yield _END_OF_TAR
+def _member(path: Path, directory: Path) -> _Member:
+    header = tarfile.TarInfo(path.relative_to(directory).as_posix())
+    header.size = path.lstat().st_size
+    return _Member(path, header.tobuf(tarfile.PAX_FORMAT), header.size)
+
+
+def _padding(size: int) -> int:
+    return -size % tarfile.BLOCKSIZE
+
+
+def _content(member: _Member) -> Iterator[bytes]:
+    # O_NOFOLLOW: a file that was swapped for a link since it was listed is refused, not followed.
+    with open(os.open(member.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        left = member.size
+        while left and (piece := file.read(min(_PIECE, left))):
+            left -= len(piece)
+            yield piece
+        if left or file.read(1):
+            raise OSError(f"{member.path.name} changed its length while it was archived")
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The same bytes in blocks that are full, but for the last one."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) > _MOST_IN_A_BLOCK:
+            yield bytes(waiting[:_MOST_IN_A_BLOCK]), False
+            del waiting[:_MOST_IN_A_BLOCK]
+    yield bytes(waiting), True
+
+
+def _between(pieces: Iterator[bytes], first: int, end: int) -> Iterator[bytes]:
+    at = 0
+    for piece in pieces:
+        wanted = piece[max(first - at, 0) : max(end - at, 0)]
+        at += len(piece)
+        if wanted:
+            yield wanted
+        if at >= end:
+            return
 
 
 def _regular_files(directory: Path) -> Iterator[Path]:

@@ -15,8 +15,9 @@ from tinker_local.clock import Clock
 from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, not_found
 from tinker_local.store.folders import Folders
-from tinker_local.store.paths import CheckpointPath
+from tinker_local.store.paths import EXTERNAL, CheckpointPath
 from tinker_local.store.records import CheckpointRecord, Records
+from tinker_local.weights_tokens import permits
 
 __all__ = ["MAX_TTL_SECONDS", "MIN_TTL_SECONDS", "Checkpoints"]
 
@@ -27,17 +28,36 @@ MAX_TTL_SECONDS = 10 * 365 * 24 * 3600
 class Checkpoints:
     """All checkpoints of one service."""
 
-    def __init__(self, records: Records, folders: Folders, clock: Clock) -> None:
+    def __init__(self, records: Records, folders: Folders, clock: Clock, token_secret: bytes) -> None:
         self._records = records
         self.folders = folders
         self._clock = clock
+        self._token_secret = token_secret
         self._committing = asyncio.Lock()
 
-    def readable(self, path: CheckpointPath, owner: str) -> CheckpointRecord:
-        """One that this owner may load: their own, or a published one. Raises `ApiError` 404."""
+    def readable(self, path: CheckpointPath, owner: str, token: str | None = None) -> CheckpointRecord:
+        """One that this owner may read: their own, a published one, or one that the weights access token is for.
+
+        Raises:
+            ApiError: 404.
+        """
         record = self._records.checkpoint(path)
-        if record is None or self._expired(record) or not (record.owner == owner or record.public):
+        if record is None or self._expired(record):
             raise not_found(f"no checkpoint {path}")
+        if record.owner == owner or record.public:
+            return record
+        if token and permits(token, path, self._token_secret, now=self._clock.wall()):
+            return record
+        raise not_found(f"no checkpoint {path}")
+
+    def loadable(self, path: CheckpointPath, owner: str, token: str | None = None) -> CheckpointRecord:
+        """One that this owner may train on, sample from or copy. Raises `ApiError` 404, or 400 for external weights."""
+        record = self.readable(path, owner, token)
+        if path.kind == EXTERNAL:
+            raise bad_request(
+                f"{path} was saved to be downloaded; load what save_weights or save_weights_for_sampler saved",
+                "external_weights",
+            )
         return record
 
     def owned(self, path: CheckpointPath, owner: str) -> CheckpointRecord:

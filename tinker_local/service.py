@@ -18,7 +18,7 @@ from tinker_local.runs.submission import Intake
 from tinker_local.saving import Checkpoints
 from tinker_local.scheduler import Samples
 from tinker_local.settings import Settings
-from tinker_local.signing import new_secret
+from tinker_local.signing import LINKS, SECRET_FILE, WEIGHTS_TOKENS, derived, kept_secret
 from tinker_local.store.folders import Folders
 from tinker_local.store.records import Records
 from tinker_local.supervision import Supervision
@@ -38,11 +38,12 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
-        self.secret = new_secret()
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret = kept_secret(settings.data_dir / SECRET_FILE)
+        self.link_secret = derived(secret, LINKS)
         self.records = Records(settings.data_dir / "service.sqlite")
         self.folders = Folders(settings.data_dir / "checkpoints")
-        self.checkpoints = Checkpoints(self.records, self.folders, clock)
+        self.checkpoints = Checkpoints(self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS))
         self.supervision = Supervision(engine)
         self.sessions = Sessions(self.records, clock)
         self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life)

@@ -1,23 +1,71 @@
-"""Links that carry their own permission: a path, the time it ends, and an HMAC over both. It has no state and no clock.
+"""Links that carry their own permission: a path, the time it ends, and an HMAC over both. It has no clock.
 
 HMAC-SHA256 (RFC 2104). Whoever holds the link may follow it until it expires, without a key; nobody can make one or
 change its path or its end without the secret.
 """
 
+import contextlib
 import hashlib
 import hmac
+import os
 import secrets
+import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
-__all__ = ["EXPIRES", "SIGNATURE", "new_secret", "sign", "verify"]
+from tinker_local import durable
+
+__all__ = [
+    "EXPIRES",
+    "LINKS",
+    "SECRET_FILE",
+    "SIGNATURE",
+    "WEIGHTS_TOKENS",
+    "derived",
+    "kept_secret",
+    "new_secret",
+    "sign",
+    "verify",
+]
+
+SECRET_FILE = "secret"
+"""In the data folder: from it every other secret of a service is derived."""
+LINKS = "links"
+WEIGHTS_TOKENS = "weights access tokens"
 
 EXPIRES = "expires"
 SIGNATURE = "signature"
+_SECRET_BYTES = 32
 
 
 def new_secret() -> bytes:
     """A secret for signing; links signed with another are worthless."""
-    return secrets.token_bytes(32)
+    return secrets.token_bytes(_SECRET_BYTES)
+
+
+def kept_secret(path: Path) -> bytes:
+    """The secret in a file, which is made if need be, readable by its owner only; it outlives restarts.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if not path.exists():
+        # Written aside and linked: whoever else begins at the same moment never reads half a secret.
+        aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        aside.touch(mode=0o600)
+        durable.write(aside, new_secret())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    secret = path.read_bytes()
+    if len(secret) != _SECRET_BYTES:
+        raise ValueError(f"{path} is not {_SECRET_BYTES} bytes long; delete it, and links made before end")
+    return secret
+
+
+def derived(secret: bytes, purpose: str) -> bytes:
+    """A secret for one purpose: what is signed for one is worthless for another."""
+    return hmac.digest(secret, purpose.encode(), "sha256")
 
 
 def sign(path: str, expires_at: float, secret: bytes) -> str:

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinker_local.archive import stream
+from tinker_local.archive import Archive
 
 
 async def collected(directory: Path) -> bytes:
-    return b"".join([piece async for piece in stream(directory)])
+    archive = Archive.of(directory)
+    raw = b"".join([piece async for piece in archive.stream()])
+    assert len(raw) == archive.size
+    return raw
 
 
 def archived(directory: Path) -> bytes:
@@ -60,6 +63,33 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert list(unpacked(raw)) == ["a", "b", "sub/c"]
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(first=st.integers(0, 70_000), count=st.integers(1, 70_000))
+def test_any_part_is_the_same_part_of_the_whole(tmp_path: Path, first: int, count: int) -> None:
+    (tmp_path / "weights").write_bytes(bytes(range(256)) * 300)
+    (tmp_path / "config").write_text("{}")
+
+    async def part() -> bytes:
+        return b"".join([piece async for piece in Archive.of(tmp_path).stream(first, first + count)])
+
+    assert asyncio.run(part()) == archived(tmp_path)[first : first + count]
+
+
+@pytest.mark.parametrize("length", [10, 1000])
+def test_a_file_that_changes_meanwhile_is_an_error(tmp_path: Path, length: int) -> None:
+    """The length was told already: the download must break off, and not go on with other bytes."""
+    (tmp_path / "weights").write_bytes(bytes(100))
+    archive = Archive.of(tmp_path)
+    (tmp_path / "weights").write_bytes(bytes(length))
+
+    async def read() -> None:
+        async for _ in archive.stream():
+            pass
+
+    with pytest.raises(OSError, match="weights changed its length"):
+        asyncio.run(read())
+
+
 def test_links_and_pipes_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("outside")
     outside = tmp_path / "elsewhere"
@@ -80,11 +110,11 @@ def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
         file.truncate(size)
 
     async def length() -> int:
-        return sum([len(piece) async for piece in stream(tmp_path)])
+        return sum([len(piece) async for piece in Archive.of(tmp_path).stream()])
 
     tracemalloc.start()
     try:
-        assert 0 < asyncio.run(length()) < size
+        assert size < asyncio.run(length()) < size * 1.01
         assert tracemalloc.get_traced_memory()[1] < size / 8
     finally:
         tracemalloc.stop()

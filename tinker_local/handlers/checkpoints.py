@@ -1,27 +1,19 @@
 """Checkpoints: listed, published, given an end, deleted, downloaded, counted."""
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Any
-from urllib.parse import quote
 
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from tinker_local import archive, signing
 from tinker_local.clock import rfc3339
-from tinker_local.errors import ApiError, bad_request, not_found
+from tinker_local.downloads import archive_link, file_links
+from tinker_local.errors import bad_request
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.service import Service
-from tinker_local.store.paths import KINDS, CheckpointPath
+from tinker_local.store.paths import EXTERNAL, KINDS, CheckpointPath
 from tinker_local.store.records import CheckpointRecord
 
-__all__ = ["DOWNLOAD_PATH", "HANDLERS", "download", "shown"]
-
-DOWNLOADS = "/downloads"
-DOWNLOAD_PATH = DOWNLOADS + "/{training_run_id}/{checkpoint_kind}/{checkpoint_name}"
-"""Where signed links lead. It is no operation of the API: clients take the link as it is."""
+__all__ = ["HANDLERS", "knows_external", "shown"]
 
 _MOST_ON_A_PAGE = 1000
 _GIGABYTE = 1e9
@@ -30,7 +22,8 @@ _GIGABYTE = 1e9
 async def list_checkpoints(call: Call) -> Result:
     """All of the caller's, the newest first."""
     limit, offset = min(call.parameters["limit"], _MOST_ON_A_PAGE), call.parameters["offset"]
-    found, total = call.service.records.checkpoints(call.owner, limit, offset)
+    hidden = "" if knows_external(call) else EXTERNAL
+    found, total = call.service.records.checkpoints(call.owner, limit, offset, without_kind=hidden)
     return {
         "checkpoints": [shown(record) for record in found],
         "cursor": {"offset": offset, "limit": limit, "total_count": total},
@@ -65,14 +58,19 @@ async def get_checkpoint_archive(call: Call) -> Result:
 
     Clients of 0.25 take a redirect as well as JSON, older ones a redirect alone, so everybody gets that.
     """
-    service = call.service
-    record = service.checkpoints.readable(_path(call), call.owner)
-    until = service.clock.wall() + service.settings.url_lifetime_seconds
-    path = record.path
-    where = quote(f"{DOWNLOADS}/{path.run_id}/{path.kind}/{path.name}")
-    link = str(call.request.base_url).rstrip("/") + signing.sign(where, until, service.secret)
-    headers = {"Location": link, "Expires": format_datetime(datetime.fromtimestamp(until, UTC), usegmt=True)}
-    return Response(status_code=302, headers=headers)
+    record = call.service.checkpoints.readable(_path(call), call.owner)
+    link = archive_link(call.service, call.request, record.path)
+    return Response(status_code=302, headers={"Location": link.url, "Expires": link.expires_header})
+
+
+async def get_external_weights_urls(call: Call) -> Result:
+    """A link to each file, which needs no key for a while."""
+    record = call.service.checkpoints.readable(_path(call), call.owner)
+    if record.path.kind != EXTERNAL:
+        raise bad_request(f"{record.path} was not saved by save_weights_external; ask for its archive", "not_external")
+    links = await file_links(call.service, call.request, record.path)
+    expires_at = min(link.expires_at for link in links.values())
+    return {"urls": {name: link.url for name, link in links.items()}, "expires": rfc3339(expires_at)}
 
 
 async def get_checkpoint_storage_usage(call: Call) -> Result:
@@ -89,18 +87,10 @@ async def get_checkpoint_storage_usage(call: Call) -> Result:
     return {"data": [item] if count else []}
 
 
-async def download(service: Service, request: Request) -> Response:
-    """The archive behind a signed link. Raises `ApiError` 403 or 404."""
-    query = dict(request.query_params)
-    if not signing.verify(quote(request.url.path), query, service.secret, now=service.clock.wall()):
-        raise ApiError(403, "forbidden", "the link is not valid, or no longer; ask for the archive again")
-    values = request.path_params
-    path = CheckpointPath.make(values["training_run_id"], values["checkpoint_kind"], values["checkpoint_name"])
-    if service.records.checkpoint(path) is None:
-        raise not_found(f"no checkpoint {path}")
-    name = f"{path.run_id}-{path.kind}-{path.name}.tar.gz".replace(":", "-")
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(archive.stream(service.folders.at(path)), media_type="application/gzip", headers=headers)
+def knows_external(call: Call) -> bool:
+    """Whether the caller's SDK has heard of external weights; clients up to 0.25 fail on a list that has one."""
+    version = re.match(r"(\d+)\.(\d+)", call.request.headers.get("x-stainless-package-version", ""))
+    return version is None or (int(version[1]), int(version[2])) > (0, 25)
 
 
 def shown(record: CheckpointRecord | None) -> Any:
@@ -144,5 +134,6 @@ HANDLERS: Mapping[str, Handler] = {
     "unpublish_checkpoint": unpublish_checkpoint,
     "set_checkpoint_ttl": set_checkpoint_ttl,
     "get_checkpoint_archive": get_checkpoint_archive,
+    "get_external_weights_urls": get_external_weights_urls,
     "get_checkpoint_storage_usage": get_checkpoint_storage_usage,
 }

@@ -14,8 +14,6 @@ NOT_OFFERED: Mapping[str, str] = {
     "export_session_trace": "no traces are recorded",
     "get_audit_log": "no audit log is kept",
     "get_billing_usage": "nothing is billed",
-    "get_external_weights_urls": "there are no external weights; download a checkpoint's archive",
-    "save_weights_external": "save_weights_for_sampler makes a folder that peft and vLLM load; download its archive",
 }
 """Operation id -> why, and what to do instead."""
 

@@ -141,7 +141,7 @@ def _source(call: Call) -> Source:
             raise bad_request("one of base_model and model_path is needed")
         service.supervision.model(base_model)
         return Source.of_base(base_model)
-    saved = service.checkpoints.readable(CheckpointPath.parse(model_path), call.owner)
+    saved = service.checkpoints.loadable(CheckpointPath.parse(model_path), call.owner)
     if base_model is not None and base_model != saved.base_model:
         raise bad_request(f"{model_path} was trained on {saved.base_model}, not on {base_model[:120]}", "mismatch")
     return Source.of_checkpoint(saved.path, saved.version, saved.base_model)

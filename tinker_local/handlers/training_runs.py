@@ -8,10 +8,10 @@ import attrs
 from tinker_local.clock import rfc3339
 from tinker_local.errors import not_found
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.handlers.checkpoints import shown
+from tinker_local.handlers.checkpoints import knows_external, shown
 from tinker_local.handlers.sessions import as_texts
 from tinker_local.service import Service
-from tinker_local.store.paths import SAMPLER, TRAINING
+from tinker_local.store.paths import EXTERNAL, SAMPLER, TRAINING
 from tinker_local.store.records import RunRecord
 
 __all__ = ["HANDLERS", "owned_run"]
@@ -37,7 +37,9 @@ async def get_training_run(call: Call) -> Result:
 async def list_training_run_checkpoints(call: Call) -> Result:
     """All of one run's, in the order in which they were saved."""
     run = owned_run(call)
-    return {"checkpoints": [shown(record) for record in call.service.records.checkpoints_of(run.run_id)]}
+    found = call.service.records.checkpoints_of(run.run_id)
+    seen = [record for record in found if record.path.kind != EXTERNAL or knows_external(call)]
+    return {"checkpoints": [shown(record) for record in seen]}
 
 
 def owned_run(call: Call) -> RunRecord:

@@ -1,5 +1,6 @@
 """Weights: saved, loaded, copied, described."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,14 @@ from tinker_local.handlers.training import ADAMW, check_optimizer, new_model, sl
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.samplers import sampler_id_of
 from tinker_local.runs.submission import fingerprint_of
-from tinker_local.store.paths import SAMPLER, TRAINING, CheckpointPath
+from tinker_local.sealing import Seal
+from tinker_local.store.paths import EXTERNAL, SAMPLER, TRAINING, CheckpointPath
 from tinker_local.store.records import RunRecord, SamplerRecord, SavedOutcome
 
 __all__ = ["HANDLERS"]
+
+_TOKEN_HEADER = "x-tinker-weights-access-token"
+"""Where `copy_weights` of the official SDK sends its token, so that it does not show in a log of bodies."""
 
 
 async def save_weights(call: Call) -> Result:
@@ -30,6 +35,15 @@ async def save_weights_for_sampler(call: Call) -> Result:
     if call.body.get("sampling_session_seq_id") is None:
         raise invalid(("body", "path"), "either path or sampling_session_seq_id is needed", "required")
     return _save_unnamed(call)
+
+
+async def save_weights_external(call: Call) -> Result:
+    """Save a model's weights to be downloaded, without the optimizer's state, encrypted if asked."""
+    recipients = call.body.get("age_encryption_recipients")
+    if recipients is not None and not recipients:  # neither "nobody may read it" nor "everybody may" is safe to guess
+        raise invalid(("body", "age_encryption_recipients"), "it is empty; name a recipient, or leave it out")
+    seal = None if recipients is None else Seal(recipients)
+    return _save_named(call, EXTERNAL, "save_weights_external", overwrite=False, seal=seal)
 
 
 async def load_weights(call: Call) -> Result:
@@ -50,7 +64,8 @@ async def copy_weights(call: Call) -> Result:
     done = service.records.copy(call.owner, key) if key else None
     if done is not None:
         return {"tinker_path": done}
-    source = service.checkpoints.readable(CheckpointPath.parse(body["source_path"]), call.owner)
+    token = call.request.headers.get(_TOKEN_HEADER) or body.get("weights_access_token")
+    source = service.checkpoints.loadable(CheckpointPath.parse(body["source_path"]), call.owner, token)
     service.checkpoints.expiry(body.get("ttl_seconds"))
     run = await _home_of_copy(call, source.base_model, source.lora)
     path = CheckpointPath(run.run_id, source.path.kind, source.path.name)
@@ -86,7 +101,7 @@ async def get_weights_info(call: Call) -> Result:
     }
 
 
-def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool) -> Result:
+def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool, seal: Seal | None = None) -> Result:
     service, body = call.service, call.body
     model = service.models.get(body["model_id"], call.owner)
     seq_id = body.get("seq_id")
@@ -104,10 +119,12 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool) ->
         staged = service.folders.stage()
         try:
             await service.supervision.engine.save_adapter(model.model_id, staged, optimizer=kind == TRAINING)
+            if seal is not None:
+                await asyncio.to_thread(seal.close, staged)
         except BaseException:
             service.folders.discard(staged)
             raise
-        await service.checkpoints.commit(
+        record = await service.checkpoints.commit(
             staged,
             path,
             owner=call.owner,
@@ -117,7 +134,9 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool) ->
             user_metadata=body.get("user_metadata"),
             overwrite=overwrite,
         )
-        outcome = {"type": operation_id, "path": str(path)}
+        outcome: dict[str, Any] = {"type": operation_id, "path": str(path)}
+        if kind == EXTERNAL:
+            outcome["size_bytes"] = record.size_bytes
         if seq_id is not None:
             await _keep_outcome(call, f"{model.model_id}:{seq_id}", fingerprint, outcome)
         return JsonAnswer(outcome)
@@ -177,7 +196,7 @@ def _load_into(call: Call) -> Result:
     if repeated is not None:
         return repeated
     path = CheckpointPath.parse(body["path"])
-    saved = service.checkpoints.readable(path, call.owner)
+    saved = service.checkpoints.loadable(path, call.owner, body.get("weights_access_token"))
     base_model = service.supervision.model(model.record.base_model).name
     if service.supervision.model(saved.base_model).name != base_model:
         raise bad_request(
@@ -204,7 +223,7 @@ def _load_as_new(call: Call) -> Result:
         return taken
     engine = service.supervision.require()
     path = CheckpointPath.parse(body["path"])
-    saved = service.checkpoints.readable(path, call.owner)
+    saved = service.checkpoints.loadable(path, call.owner, body.get("weights_access_token"))
     check_optimizer(body.get("optimizer_config"))
     name = body["base_model"] if body.get("base_model") is not None else saved.base_model
     base_model = service.supervision.model(name).name
@@ -260,6 +279,7 @@ async def _home_of_copy(call: Call, base_model: str, lora: LoraSpec) -> RunRecor
 
 HANDLERS: Mapping[str, Handler] = {
     "save_weights": save_weights,
+    "save_weights_external": save_weights_external,
     "save_weights_for_sampler": save_weights_for_sampler,
     "load_weights": load_weights,
     "copy_weights": copy_weights,

@@ -7,11 +7,12 @@ import attrs
 
 from tinker_local.errors import bad_request
 
-__all__ = ["KINDS", "SAMPLER", "TRAINING", "CheckpointPath", "check_name"]
+__all__ = ["EXTERNAL", "KINDS", "SAMPLER", "TRAINING", "CheckpointPath", "check_name"]
 
 TRAINING: Final = "weights"
 SAMPLER: Final = "sampler_weights"
-KINDS: Final = {TRAINING: "training", SAMPLER: "sampler", "external_weights": "external"}
+EXTERNAL: Final = "external_weights"
+KINDS: Final = {TRAINING: "training", SAMPLER: "sampler", EXTERNAL: "external"}
 """The middle of a path, and the checkpoint type that it stands for."""
 
 _SCHEME = "tinker://"

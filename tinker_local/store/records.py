@@ -240,11 +240,14 @@ class Records:
         sql = "SELECT * FROM checkpoints WHERE run_id = ? AND kind = ? ORDER BY created_at DESC LIMIT 1"
         return _one(map(_checkpoint, self.database.read(sql, run_id, kind)))
 
-    def checkpoints(self, owner: str, limit: int, offset: int) -> tuple[list[CheckpointRecord], int]:
-        """An owner's, the newest first; and how many there are."""
-        sql = "SELECT * FROM checkpoints WHERE owner = ? ORDER BY created_at DESC, run_id, kind, name LIMIT ? OFFSET ?"
-        (count,) = self.database.read("SELECT count(*) FROM checkpoints WHERE owner = ?", owner)
-        return [_checkpoint(row) for row in self.database.read(sql, owner, limit, offset)], count[0]
+    def checkpoints(
+        self, owner: str, limit: int, offset: int, *, without_kind: str = ""
+    ) -> tuple[list[CheckpointRecord], int]:
+        """An owner's, the newest first; and how many there are. Those of one kind may be left out."""
+        where = "owner = ? AND kind != ?"
+        sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY created_at DESC, run_id, kind, name LIMIT ? OFFSET ?"
+        (count,) = self.database.read(f"SELECT count(*) FROM checkpoints WHERE {where}", owner, without_kind)
+        return [_checkpoint(row) for row in self.database.read(sql, owner, without_kind, limit, offset)], count[0]
 
     def all_checkpoints(self) -> list[CheckpointRecord]:
         """Everybody's."""
