@@ -7,7 +7,7 @@ nor an HTTP library before a client or a type is.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinker_hl.version import __version__
+from tinker_hl.version import __title__, __version__
 
 if TYPE_CHECKING:
     from tinker_hl import types as types
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from tinker_hl.errors import TinkerError as TinkerError
     from tinker_hl.errors import UnprocessableEntityError as UnprocessableEntityError
     from tinker_hl.events import Event as Event
+    from tinker_hl.experimental import ExperimentalWarning as ExperimentalWarning
     from tinker_hl.futures import APIFuture as APIFuture
     from tinker_hl.generated_client import Timeout as Timeout
+    from tinker_hl.request_options import RequestOptions as RequestOptions
     from tinker_hl.retry import RetryConfig as RetryConfig
     from tinker_hl.retry import RetryPolicy as RetryPolicy
     from tinker_hl.transport import AsgiTransport as AsgiTransport
@@ -111,8 +113,10 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "UnprocessableEntityError",
     ),
     "events": ("Event",),
+    "experimental": ("ExperimentalWarning",),
     "futures": ("APIFuture",),
     "generated_client": ("Timeout",),
+    "request_options": ("RequestOptions",),
     "retry": ("RetryConfig", "RetryPolicy"),
     "transport": ("AsgiTransport", "NetworkTransport", "Transport"),
     "types": (
@@ -154,7 +158,7 @@ _RENAMED = {
 }
 _PLACES = {name: (module, name) for module, names in _NAMES_BY_MODULE.items() for name in names} | _RENAMED
 
-__all__ = [*_PLACES, "__version__", "types"]  # pyright: ignore[reportUnsupportedDunderAll]  # tied to the above by a test
+__all__ = [*_PLACES, "__title__", "__version__", "types"]  # pyright: ignore[reportUnsupportedDunderAll]  # tied to the above by a test
 
 
 def __getattr__(name: str) -> Any:

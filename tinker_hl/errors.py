@@ -237,6 +237,8 @@ class APIResponseValidationError(APIError):
 class APIStatusError(APIError):
     """The service answered with a status of 400 or above."""
 
+    status_code: int = 0
+
     def __init__(
         self,
         message: str,
@@ -249,49 +251,64 @@ class APIStatusError(APIError):
         found = request_id or _text_headers(response).get("x-request-id")
         super().__init__(message, _request_of(response), body=body, hint=hint, request_id=found)
         self.response = response
-        self.status_code: int = getattr(response, "status_code", 0)
+        self.status_code = getattr(response, "status_code", type(self).status_code)
 
 
 class BadRequestError(APIStatusError):
     """400: the request makes no sense to the service."""
 
+    status_code = 400
+
 
 class AuthenticationError(APIStatusError):
     """401: no valid credential."""
 
+    status_code = 401
     default_hint = "Set TINKER_API_KEY, or pass api_key= to ServiceClient."
 
 
 class BillingError(APIStatusError):
     """402: the account cannot pay for the request."""
 
+    status_code = 402
     default_hint = "Check the account's billing state in the web console."
 
 
 class PermissionDeniedError(APIStatusError):
     """403: the credential does not allow this."""
 
+    status_code = 403
+
 
 class NotFoundError(APIStatusError):
     """404: no such thing, or the server has no such endpoint."""
+
+    status_code = 404
 
 
 class ConflictError(APIStatusError):
     """409: the request contradicts an earlier one."""
 
+    status_code = 409
+
 
 class ResultExpiredError(APIStatusError):
     """410: the session has finished, or a result was not fetched while it was kept."""
 
+    status_code = 410
     default_hint = "Results are kept for a limited time; ask again with a new call."
 
 
 class UnprocessableEntityError(APIStatusError):
     """422: a field of the request is missing or wrong; `body` names it."""
 
+    status_code = 422
+
 
 class RateLimitError(APIStatusError):
     """429: too many requests."""
+
+    status_code = 429
 
 
 class InternalServerError(APIStatusError):
