@@ -11,7 +11,6 @@ The poller does not know what a result means: it hands over bytes and their cont
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -317,7 +316,7 @@ class _SampleStream:
     async def _listen(self, log: AttemptLog) -> None:
         unheld = 0
         while self._waiting:
-            started = time.monotonic()
+            started = self._connection.clock.now()
             try:
                 news = await self._ask(timeout=POLL_TIMEOUT)
             except (APIStatusError, APIConnectionError) as error:
@@ -325,7 +324,7 @@ class _SampleStream:
                     raise
                 continue
             log.succeeded()
-            if self._tell(news) or time.monotonic() - started >= HELD:
+            if self._tell(news) or self._connection.clock.now() - started >= HELD:
                 unheld = 0
             else:
                 await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(unheld, 10)))

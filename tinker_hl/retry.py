@@ -22,7 +22,8 @@ import dataclasses
 import random
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
@@ -39,6 +40,8 @@ __all__ = [
     "RetryBudget",
     "RetryConfig",
     "RetryPolicy",
+    "clock_by_default",
+    "default_clock",
     "named_wait",
     "status_is_retryable",
     "status_refuses",
@@ -87,9 +90,14 @@ class LoopClock:
 
 
 class InstantClock:
-    """A clock for tests: waiting moves it forward and takes no time. `slept` lists the waits, in seconds."""
+    """A clock for tests: waiting moves it forward and takes no time. `slept` lists the waits, in seconds.
 
-    def __init__(self) -> None:
+    Args:
+        timeline: Clients on another timeline share no limits with those on this one: a moment means nothing there.
+    """
+
+    def __init__(self, timeline: str = "") -> None:
+        self.timeline = timeline
         self._now = 0.0
         self.slept: list[float] = []
 
@@ -111,6 +119,25 @@ class InstantClock:
             await asyncio.sleep(0)
         self._now += seconds
         raise TimeoutError
+
+
+_default_clock: Clock = LoopClock()
+
+
+def default_clock() -> Clock:
+    """The clock of a client that is given none: real time, but in `clock_by_default`."""
+    return _default_clock
+
+
+@contextmanager
+def clock_by_default(clock: Clock) -> Iterator[None]:
+    """Give a clock to every client of the process that is made in the block and is given none."""
+    global _default_clock
+    before, _default_clock = _default_clock, clock
+    try:
+        yield
+    finally:
+        _default_clock = before
 
 
 @attrs.frozen(kw_only=True)
