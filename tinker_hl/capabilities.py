@@ -19,6 +19,7 @@ class Capabilities:
     has_config: bool = True
     """Whether the server knows `client/config` at all."""
     pjwt_auth_enabled: bool = False
+    credential_default_source: str = "api_key"
     parallel_fwdbwd_chunks: bool = True
     proto_compress_fwdbwd: bool = False
     fwdbwd_max_chunk_len: int = 1024

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
+import attrs
 import orjson
 from tinker_api.api.auth import exchange_token
 from tinker_api.api.service import get_client_config, get_client_dynamic_config
@@ -22,11 +23,11 @@ from tinker_api.models import ClientConfigRequest
 
 from tinker_hl import local_door, loop
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
-from tinker_hl.credentials import LOCAL, Credential, resolve_api_key, resolve_base_url
+from tinker_hl.credentials import LOCAL, Credential, StaticKey, Told, find_source, resolve_base_url
 from tinker_hl.errors import APIResponseValidationError, APIStatusError, SessionClosedError, TinkerError
 from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
-from tinker_hl.retry import AttemptLog, Clock, LoopClock, RetryBudget, RetryPolicy, SharedBudgets
+from tinker_hl.retry import AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
 from tinker_hl.transport.base import Request, Response, Transport
 from tinker_hl.transport.network import NetworkTransport
 from tinker_hl.version import SDK_VERSION, __version__
@@ -35,6 +36,8 @@ __all__ = ["Connection"]
 
 CONFIG_TIMEOUT = 10.0
 EXIT_SECONDS = 2.0
+RENEWAL_DEADLINE = 20.0
+"""Seconds for a new token while the old one still lives."""
 _budgets = SharedBudgets()
 _AGENT: Mapping[str, str] = {"User-Agent": f"tinker-hl/{__version__}"}
 
@@ -62,10 +65,11 @@ class Connection:
         clock: Clock | None = None,
     ) -> None:
         self.base_url = resolve_base_url(base_url)
-        self.credential = Credential(resolve_api_key(api_key, self.base_url))
         self.events = EventBus((log_event,))
         self.policy = policy or RetryPolicy()
-        self.clock: Clock = clock or LoopClock()
+        self.clock: Clock = clock or default_clock()
+        told = _credential_notices(self.events)
+        self.credential = Credential(find_source(api_key, self.base_url, self.clock, told), self.clock, told)
         self.capabilities = Capabilities()
         self.dynamic = DynamicCapabilities()
         self.ever_answered = False
@@ -86,7 +90,7 @@ class Connection:
 
     async def headers(self, *, raw_key: bool) -> Mapping[str, str]:
         """Credentials, versions and the user's own headers."""
-        key = self.credential.raw if raw_key else await self.credential.value()
+        key = await (self.credential.raw() if raw_key else self.credential.value())
         return {**self._headers, "X-API-Key": key}
 
     async def send(self, request: Request) -> Response:
@@ -107,10 +111,9 @@ class Connection:
         """The retry state of a new call."""
         return AttemptLog(policy, self.budget, self.clock, _random)
 
-    def forget_token(self) -> bool:
-        """Drop a token that the server did not take; False if keys are not traded here."""
-        self.credential.forget_token()
-        return self.credential.exchanges
+    def credential_refused(self, sent: str, *, raw: bool, token_invalid: bool) -> bool:
+        """The server did not take a credential; whether another one can be tried. See `Credential.refused`."""
+        return self.credential.refused(sent, raw=raw, token_invalid=token_invalid)
 
     def told_retry(self, call: str, detail: str, attempt: int, waited: float) -> None:
         """Tell listeners of a retry."""
@@ -132,8 +135,8 @@ class Connection:
 
     @property
     def server(self) -> tuple[str, str]:
-        """Which server, opened by which key: what clients that share limits have in common."""
-        return self.base_url, self.credential.digest
+        """Which server, opened by which key, on which timeline: what clients that share limits have in common."""
+        return self.base_url, self.credential.digest + getattr(self.clock, "timeline", "")
 
     @property
     def wants_protobuf(self) -> bool:
@@ -200,16 +203,20 @@ class Connection:
         """A connection that was being settled in the parent is settled anew; a settled one stays so."""
         if self._ready is not None and not self._ready.done():
             self._ready = None
+        self.credential.after_fork()
 
     async def _settle(self) -> None:
         if self.base_url == LOCAL:
             service = await loop.in_worker(local_door.acquire)
             self._embedded = True
             self.base_url = service.base_url.rstrip("/")
-            self.credential = Credential(service.api_key)
+            told = _credential_notices(self.events)
+            self.credential = Credential(StaticKey(service.api_key, "the embedded service"), self.clock, told)
         self.capabilities = await self._read_config()
-        if self.capabilities.pjwt_auth_enabled and not self.credential.raw.startswith("eyJ"):
-            self.credential.trade_with(self._new_token)
+        if self.capabilities.pjwt_auth_enabled:
+            if self.capabilities.credential_default_source == "credential_cmd":
+                self.credential.demand_command()
+            self.credential.trade_with(self._exchange())
         if self.capabilities.has_config:
             await self.refresh_dynamic()
 
@@ -244,13 +251,42 @@ class Connection:
         except TinkerError as error:
             self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error.message}", level=10)
 
+    def _exchange(self) -> Callable[[], Awaitable[str]]:
+        """Trades keys for tokens for as long as the connection is held; it does not hold it."""
+        method = weakref.WeakMethod(self._new_token)
+
+        async def exchange() -> str:
+            new_token = method()
+            if new_token is None:
+                raise SessionClosedError("the client is closed")
+            return await new_token()
+
+        return exchange
+
     async def _new_token(self) -> str:
-        call = Call(name="auth.token", policy=self.policy, raw_key=True)
-        answer = await call_generated(exchange_token.asyncio_detailed, door(self, call), body=EncodedBody(b"{}"))
-        token = _json_object(answer.content).get("jwt")
+        policy = self.policy
+        if self.credential.has_token:
+            # The old token serves meanwhile: better to go on with it than to hold calls up.
+            policy = attrs.evolve(policy, deadline=min(policy.deadline, RENEWAL_DEADLINE))
+        call = Call(name="auth.token", policy=policy, raw_key=True)
+        try:
+            answer = await call_generated(exchange_token.asyncio_detailed, door(self, call), body=EncodedBody(b"{}"))
+            token = _json_object(answer.content).get("jwt")
+        except (APIResponseValidationError, ValueError):
+            # Neither is shown or chained: what the server answered may hold the token.
+            token = None
         if not isinstance(token, str) or not token:
             raise APIResponseValidationError(None, None, "the server traded the key for no token")
         return token
+
+
+def _credential_notices(events: EventBus) -> Told:
+    """Tells listeners what goes wrong with credentials behind the callers' backs."""
+
+    def told(detail: str, level: int) -> None:
+        events.emit("notice", "credentials", detail=detail, level=level)
+
+    return told
 
 
 _random = random.Random()

@@ -31,6 +31,7 @@ attributes, and `RequestInfo` and `ResponseInfo` are such things without a conne
 """
 
 import json
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -62,6 +63,7 @@ __all__ = [
     "SubmissionFailedError",
     "TinkerError",
     "UnprocessableEntityError",
+    "secret_values",
     "status_error",
     "without_secrets",
 ]
@@ -78,6 +80,8 @@ SECRET_HEADERS: Final = frozenset(
         "x-tinker-weights-access-token",
     }
 )
+_SECRET_NAME: Final = re.compile(r"api-?key|token|secret|passw|credential|cookie|authorization", re.IGNORECASE)
+"""What a user's own header is called that holds one."""
 REDACTED: Final = "***"
 MAX_MESSAGE: Final = 2000
 """Characters of an answer that go into a message: a proxy's error page can be long; `body` has all of it."""
@@ -97,7 +101,16 @@ class RequestErrorCategory(StrEnum):
 
 def without_secrets(headers: Mapping[str, str] | None) -> dict[str, str]:
     """The headers, with the value of each that can hold a credential replaced."""
-    return {name: REDACTED if name.lower() in SECRET_HEADERS else value for name, value in dict(headers or {}).items()}
+    return {name: REDACTED if _holds_secret(name) else value for name, value in dict(headers or {}).items()}
+
+
+def secret_values(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of the headers that can hold a credential."""
+    return tuple(value for name, value in headers.items() if _holds_secret(name))
+
+
+def _holds_secret(name: str) -> bool:
+    return name.lower() in SECRET_HEADERS or _SECRET_NAME.search(name) is not None
 
 
 @attrs.frozen

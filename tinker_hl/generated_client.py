@@ -27,8 +27,10 @@ from tinker_hl.errors import (
     RequestInfo,
     ResponseInfo,
     TinkerError,
+    secret_values,
     status_error,
 )
+from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import DEFAULT_POLICY, AttemptLog, RetryPolicy, named_wait, status_is_retryable
 from tinker_hl.transport.base import Request, Response, TransportFault
 
@@ -119,8 +121,8 @@ class Server(Protocol):
         """The retry state of a new call."""
         ...
 
-    def forget_token(self) -> bool:
-        """Whether there was a short-lived token to get a new one for."""
+    def credential_refused(self, sent: str, *, raw: bool, token_invalid: bool) -> bool:
+        """The server answered 401 to this credential; whether another one can be tried."""
         ...
 
     def told_retry(self, call: str, detail: str, attempt: int, waited: float) -> None:
@@ -176,7 +178,7 @@ class Door:
 
     async def _attempts(self, method: str, url: str, own: dict[str, str], body: bytes | None) -> Answer:
         log = self._server.attempts(self._call.policy)
-        token_renewed = False
+        replayed = False
         while True:
             headers = {**await self._server.headers(raw_key=self._call.raw_key), **own}
             headers["x-stainless-retry-count"] = str(log.retries)
@@ -200,8 +202,8 @@ class Door:
                     log.succeeded()
                     self.answer = Answer(response.status, response.headers, response.content)
                     return self.answer
-                if _token_expired(response) and not token_renewed and self._server.forget_token():
-                    token_renewed = True
+                if response.status == 401 and not replayed and self._refused_credential(headers, response):
+                    replayed = True
                     continue
                 error = _refusal(request, response)
                 if response.status in self._call.final_statuses or not _may_retry(response):
@@ -210,6 +212,11 @@ class Door:
             if not await log.wait(named=named, unreachable=unreachable):
                 raise error
             self._server.told_retry(self._call.name, error.message, log.retries, log.waited)
+
+    def _refused_credential(self, headers: Mapping[str, str], response: Response) -> bool:
+        return self._server.credential_refused(
+            headers["X-API-Key"], raw=self._call.raw_key, token_invalid=_token_expired(response)
+        )
 
     def _succeeded(self, response: Response) -> bool:
         return response.status < 300 or (self._call.accept_redirect and response.status < 400)
@@ -272,7 +279,7 @@ def _may_retry(response: Response) -> bool:
 
 
 def _token_expired(response: Response) -> bool:
-    return response.status == 401 and 'error="invalid_token"' in response.headers.get("www-authenticate", "")
+    return 'error="invalid_token"' in response.headers.get("www-authenticate", "")
 
 
 def _request_info(request: Request) -> RequestInfo:
@@ -280,7 +287,10 @@ def _request_info(request: Request) -> RequestInfo:
 
 
 def _refusal(request: Request, response: Response) -> Any:
-    info = ResponseInfo(response.status, response.headers, response.content, _request_info(request))
+    # Some servers and proxies quote in their answer what they did not like, the key included.
+    secrets = secret_values(request.headers)
+    headers = {name: redacted(value, secrets) for name, value in response.headers.items()}
+    info = ResponseInfo(response.status, headers, redacted_bytes(response.content, secrets), _request_info(request))
     return status_error(info)
 
 

@@ -6,6 +6,7 @@ import pickle
 import time
 import warnings
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import orjson
 import pytest
@@ -15,7 +16,7 @@ import tinker_hl
 from tinker_hl import AdamParams, RetryPolicy, ServiceClient
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.connection import Connection
-from tinker_hl.credentials import DEFAULT_BASE_URL, KEYLESS, Credential, resolve_api_key, resolve_base_url
+from tinker_hl.credentials import DEFAULT_BASE_URL, KEYLESS, resolve_base_url
 from tinker_hl.retry import InstantClock
 
 SECRET = "tml-very-secret-key"
@@ -47,16 +48,20 @@ def test_the_address_is_the_argument_then_the_environment_then_the_hosted_one(mo
         resolve_base_url("localhost:8000")
 
 
-def test_the_hosted_service_needs_a_key_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosted_service_needs_a_key_and_others_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TINKER_API_KEY", raising=False)
     monkeypatch.delenv("TINKER_BASE_URL", raising=False)
     with pytest.raises(tinker_hl.ConfigurationError, match="TINKER_API_KEY"):
         ServiceClient()
-    assert resolve_api_key(None, "http://mine") == KEYLESS
-    monkeypatch.setenv("TINKER_API_KEY", "any key form is fine"[:3])
-    assert resolve_api_key(None, DEFAULT_BASE_URL) == "any"
+    server = ScriptedServer()
+    server.client(api_key=None).get_server_capabilities()
+    monkeypatch.setenv("TINKER_API_KEY", "any")
+    server.client(api_key=None).get_server_capabilities()
+    keys = [request.headers["x-api-key"] for request in server.paths("get_server_capabilities")]
+    assert keys == [KEYLESS, "any"]
     with pytest.raises(tinker_hl.ConfigurationError):
-        resolve_api_key("two\nlines", DEFAULT_BASE_URL)
+        server.client(api_key="two\nlines")
 
 
 def test_unknown_arguments_are_named() -> None:
@@ -191,7 +196,7 @@ def test_no_secret_leaves_by_another_door(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.DEBUG), pytest.raises(tinker_hl.PermissionDeniedError) as caught:
         client.get_server_capabilities().result(10)
     shown = [caplog.text, repr(events), repr(caught.value), str(caught.value), repr(caught.value.request)]
-    shown += [repr(Credential(SECRET)), repr(vars(client)), repr(pickle.dumps(caught.value))]
+    shown += [repr(client._connection.credential), repr(vars(client)), repr(pickle.dumps(caught.value))]
     assert not any(SECRET in text for text in shown)
     assert server.seen[-1].headers["x-api-key"] == SECRET
 

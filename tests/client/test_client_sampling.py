@@ -189,7 +189,7 @@ def test_a_pickle_names_the_sampler_and_holds_no_key(monkeypatch: pytest.MonkeyP
     assert first.get_base_model() == "base"
     assert first._sampler.retry_config == RetryConfig(max_connections=7)
     assert first._sampler.session is second._sampler.session
-    assert first._sampler.session.connection.credential.raw == "tml-of-the-reader"
+    assert first._sampler.session.connection.credential.secrets == ("tml-of-the-reader",)
     handle = client.get_sampler_handle()
     assert SamplingClient.from_sampler_handle(handle, api_key="tml-x")._sampler.base_model == "base"
     with pytest.raises(TypeError, match="ServiceClient"):

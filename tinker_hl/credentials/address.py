@@ -1,0 +1,32 @@
+"""Where the server is. Knows nothing of keys."""
+
+import os
+from urllib.parse import urlsplit
+
+from tinker_hl.errors import ConfigurationError
+
+__all__ = ["DEFAULT_BASE_URL", "LOCAL", "is_hosted", "resolve_base_url"]
+
+DEFAULT_BASE_URL = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+LOCAL = "local"
+"""The `base_url` that asks for a service of this process's own."""
+_HOSTED_HOST = urlsplit(DEFAULT_BASE_URL).hostname
+
+
+def resolve_base_url(base_url: str | None) -> str:
+    """The argument, else `TINKER_BASE_URL`, else the hosted service; without a trailing slash."""
+    address = base_url or os.environ.get("TINKER_BASE_URL") or DEFAULT_BASE_URL
+    if address != LOCAL and not address.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"base_url {address!r} is no address",
+            hint='Give a URL that starts with http:// or https://, or "local" for a service of your own.',
+        )
+    return address.rstrip("/")
+
+
+def is_hosted(base_url: str) -> bool:
+    """Whether the address is one of the hosted service, which has rules for keys that no other server has."""
+    try:
+        return urlsplit(base_url).hostname == _HOSTED_HOST
+    except ValueError:
+        return False
