@@ -197,7 +197,7 @@ PROMISES = (
         ("p10_sampling",),
     ),
     Promise("P11", "Sampling through 8 adapters / one", ">= 0.7x", ("p11_adapters",)),
-    Promise("P12", "Cost per call as records grow 100-fold", "<= 1.2x", (), "issue 4"),
+    Promise("P12", "Cost per call as records grow 100-fold", "<= 1.2x", ("p12_growth",)),
     Promise("P13", "Client command to first trained step", "<= 15 s", ("p13_first_step",)),
     Promise(
         "N1",
