@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinker_hl.version import __title__, __version__
 
 if TYPE_CHECKING:
+    from tinker_hl import auth as auth
     from tinker_hl import types as types
     from tinker_hl.clients.admin import AdminClient as AdminClient
     from tinker_hl.clients.rest import RestClient as RestClient
@@ -158,13 +159,13 @@ _RENAMED = {
 }
 _PLACES = {name: (module, name) for module, names in _NAMES_BY_MODULE.items() for name in names} | _RENAMED
 
-__all__ = [*_PLACES, "__title__", "__version__", "types"]  # pyright: ignore[reportUnsupportedDunderAll]  # tied to the above by a test
+__all__ = [*_PLACES, "__title__", "__version__", "auth", "types"]  # pyright: ignore[reportUnsupportedDunderAll]  # tied to the above by a test
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module, once."""
-    if name == "types":
-        return importlib.import_module("tinker_hl.types")
+    if name in ("auth", "types"):
+        return importlib.import_module(f"tinker_hl.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'tinker_hl' has no attribute {name!r}")
     module, original = _PLACES[name]

@@ -20,7 +20,7 @@ OptimStepRequest OptimStepResponse ParsedCheckpointTinkerPath PermissionDeniedEr
 RateLimitError RequestFailedError RequestOptions RestClient ResultExpiredError RetryConfig RetryPolicy SampleRequest
 SampleResponse SampledProvenanceSpan SampledSequence SamplingClient SamplingParams ServiceClient SessionClosedError
 StopReason SubmissionFailedError TensorData TensorDtype Timeout TinkerError TrainingClient TrainingRun Transport
-UnprocessableEntityError __title__ __version__ types
+UnprocessableEntityError __title__ __version__ auth types
 """
 
 
