@@ -169,7 +169,7 @@ def test_named_waits(headers: dict[str, str], seconds: float | None) -> None:
 
 def test_retry_config_is_the_official_one_and_becomes_a_policy() -> None:
     config = RetryConfig(retry_delay_base=0.1, retry_delay_max=2.0, progress_timeout=60.0, enable_retry_logic=False)
-    expected = RetryPolicy(deadline=60.0, delay_base=0.1, delay_max=2.0, enabled=False)
+    expected = RetryPolicy(deadline=60.0, delay_base=0.1, delay_max=2.0, jitter_factor=0.25, enabled=False)
     assert config.policy() == expected
     assert hash(RetryConfig()) == hash(RetryConfig())
     with pytest.raises(ValueError, match="max_connections"):

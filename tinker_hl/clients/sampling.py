@@ -117,7 +117,7 @@ class Sampler:
             "base_model": self.base_model,
             "tokenizer_id": self.tokenizer_id,
             "record_stability_info": self.record_stability_info,
-            "retry_config": None if self.retry_config is None else vars(self.retry_config),
+            "retry_config": None if self.retry_config is None else self.retry_config.to_json(),
         }
 
     def after_fork(self) -> None:
@@ -399,7 +399,7 @@ class SamplingClient:
         if not isinstance(sampler.session.connection.transport, NetworkTransport):
             raise TypeError("a sampling client whose transport lives in this process cannot be pickled")
         sampler.session.share()
-        return _attach, (sampler.state(), None)
+        return _attach, ({**sampler.state(), "retry_config": sampler.retry_config}, None)
 
 
 class PendingSamplingClient(SamplingClient, APIFuture[SamplingClient]):
@@ -475,7 +475,7 @@ def _attach(state: Mapping[str, Any], api_key: str | None = None) -> SamplingCli
             sampling_session_id=state["sampling_session_id"],
             base_model=state["base_model"],
             tokenizer_id=state.get("tokenizer_id"),
-            retry_config=None if config is None else RetryConfig(**config),
+            retry_config=RetryConfig.of_json(config) if isinstance(config, Mapping) else config,
             record_stability_info=state.get("record_stability_info", False),
             is_copy=True,
         )
