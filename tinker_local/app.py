@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinker_local import bodies, downloads
-from tinker_local.auth import Gate
+from tinker_local.auth import admitted, check_reach
+from tinker_local.callers import Caller
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
 from tinker_local.errors import (
@@ -42,6 +43,7 @@ __all__ = ["create_app"]
 
 _OPEN_TO_ALL = frozenset({"get_health"})
 """Answered without a key: whoever starts a service wants to know when it is ready."""
+_NOBODY = Caller("")
 _HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
 """Routed first: routes are tried one after the other, and these come thousands of times."""
 
@@ -60,6 +62,7 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
     Raises:
         ValueError: everybody could reach it and nobody would need a key, or the spec and the handlers do not match.
     """
+    check_reach(settings)
     spec = load_spec()
     door = _Door(spec, settings)
 
@@ -113,15 +116,14 @@ class _Door:
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
         self._validation = _compiled(spec)
-        self._gate = Gate(settings)
         self._settings = settings
 
     def endpoint(self, operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """What Starlette calls for an operation."""
 
         async def endpoint(request: Request) -> Response:
-            owner = "" if operation.operation_id in _OPEN_TO_ALL else self._gate.owner(request)
             service: Service = request.app.state.service
+            caller = _NOBODY if operation.operation_id in _OPEN_TO_ALL else admitted(request, service.callers)
             parameters = self._validation.parameters(operation, request.path_params, request.query_params)
             raw = b""
             try:
@@ -131,7 +133,7 @@ class _Door:
                 call = Call(
                     service=service,
                     request=request,
-                    owner=owner,
+                    caller=caller,
                     parameters=parameters,
                     body=body,
                     protobuf=protobuf,
@@ -140,7 +142,7 @@ class _Door:
                 return _answer(await handler(call))
             except (ApiError, WireFault) as problem:
                 if operation.body is not None and (isinstance(problem, WireFault) or problem.final):
-                    note_refusal(service.models, owner, raw, protobuf=_is_protobuf(request))
+                    note_refusal(service.models, caller.owner, raw, protobuf=_is_protobuf(request))
                 raise
 
         return endpoint

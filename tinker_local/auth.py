@@ -1,41 +1,29 @@
-"""Who is asking: the key in `X-API-Key`, compared in constant time. It does not know what an owner may do."""
+"""The gate: whether a service may be reached by others at all, and the credential in `X-API-Key`.
 
-import ipaddress
+It does not know who has which credential (`tinker_local.callers`), nor what a caller may do.
+"""
 
 from starlette.requests import Request
 
-from tinker_local.errors import ApiError
-from tinker_local.keys import KeyRing
-from tinker_local.settings import Settings
+from tinker_local.callers import Caller, Callers
+from tinker_local.settings import DATABASE_FILE, Settings, is_loopback
+from tinker_local.store.keys import were_made
 
-__all__ = ["Gate"]
+__all__ = ["admitted", "check_reach"]
 
 _HEADER = "x-api-key"
 
 
-class Gate:
-    """Lets requests in, under the name of their key's owner."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Raises `ValueError` for a service that everybody could reach and nobody would need a key for."""
-        if not settings.api_keys and not _is_loopback(settings.host):
-            raise ValueError(
-                f"{settings.host} can be reached from other machines, so keys are needed: give Settings.api_keys"
-            )
-        self._keys = KeyRing(settings.api_keys)
-
-    def owner(self, request: Request) -> str:
-        """The owner's name; raises `ApiError` 401."""
-        key = request.headers.get(_HEADER)
-        owner = self._keys.owner(key)
-        if owner is None:
-            problem = "the X-API-Key header is missing" if not key else "the key in X-API-Key is not known here"
-            raise ApiError(401, "unauthorized", problem)
-        return owner
+def check_reach(settings: Settings) -> None:
+    """Raises `ValueError` for a service that everybody could reach and nobody would need a key for."""
+    if settings.api_keys or is_loopback(settings.host) or were_made(settings.data_dir / DATABASE_FILE):
+        return
+    raise ValueError(
+        f"{settings.host} can be reached from other machines, so keys are needed: give Settings.api_keys, "
+        "or make one with `tinker-hl keys create`"
+    )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def admitted(request: Request, callers: Callers) -> Caller:
+    """Who sent a request. Raises `ApiError` 401."""
+    return callers.caller(request.headers.get(_HEADER, ""))

@@ -20,7 +20,7 @@ import click
 import orjson
 
 from tinker_local.datadir import DataDirBusyError, held
-from tinker_local.settings import ModelSource, Settings, default_data_dir
+from tinker_local.settings import DATABASE_FILE, ModelSource, Settings, default_data_dir, is_loopback
 
 if TYPE_CHECKING:
     from tinker_local.engine.protocol import Engine
@@ -65,6 +65,11 @@ DATA_DIR_BUSY = 75
     multiple=True,
     help="A key that clients must send. Repeatable. On any but a loopback address TINKER_API_KEY stands in for it.",
 )
+@click.option(
+    "--token-auth",
+    is_flag=True,
+    help="Have clients exchange their key for a token that ends, and send that one.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads; left to torch without it.")
 @click.option(
     "--device", help="A torch device, such as cpu or cuda:1.  [default: CUDA where there is one, else the CPU]"
@@ -107,6 +112,7 @@ def serve(
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    token_auth: bool,
     threads: int | None,
     device: str | None,
     dtype: Literal["float32", "bfloat16"] | None,
@@ -121,14 +127,16 @@ def serve(
     """
     from tinker_local import logs
 
+    data_dir = data_dir.expanduser().absolute()
     logs.configure(log_level)
-    keys = (_key_from_owner(),) if owned else _required_keys(host, api_keys)
+    keys = (_key_from_owner(),) if owned else _required_keys(host, api_keys, data_dir)
     settings = Settings(
-        data_dir=data_dir.expanduser().absolute(),
+        data_dir=data_dir,
         models=model_sources(models, aliases),
         host=host,
         port=port,
         api_keys=keys,
+        token_auth=token_auth,
         threads=threads,
         device=device,
         dtype=dtype,
@@ -173,25 +181,26 @@ def _source(text: str) -> ModelSource:
     return ModelSource(name=name or path, path=path)
 
 
-def _required_keys(host: str, given: tuple[str, ...]) -> tuple[str, ...]:
+def _were_made(data_dir: Path) -> bool:
+    from tinker_local.store.keys import were_made
+
+    return were_made(data_dir / DATABASE_FILE)
+
+
+def _required_keys(host: str, given: tuple[str, ...], data_dir: Path) -> tuple[str, ...]:
     if any(not key.strip() for key in given):
         raise click.UsageError("--api-key is empty")
-    if given or _is_loopback(host):
+    if given or is_loopback(host):
         return given
     key = os.environ.get("TINKER_API_KEY", "").strip()
-    if not key:
-        raise click.UsageError(
-            f"{host} can be reached from other machines, so a key is needed: set TINKER_API_KEY or give --api-key. "
-            "Clients must send the same; newer official ones want it to start with tml-."
-        )
-    return (key,)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    if key:
+        return (key,)
+    if _were_made(data_dir):
+        return ()
+    raise click.UsageError(
+        f"{host} can be reached from other machines, so a key is needed: set TINKER_API_KEY or give --api-key, or make "
+        "keys with `tinker-hl keys create`. Newer official clients want a key to start with tml-."
+    )
 
 
 def _key_from_owner() -> str:
@@ -317,11 +326,12 @@ def _greeting(settings: Settings, url: str) -> str:
     for model in settings.models:
         also = f" (also {', '.join(model.aliases)})" if model.aliases else ""
         lines.append(f"  {model.name}{also}")
-    key = "the key that you chose" if settings.api_keys else "tml-local"
+    locked = bool(settings.api_keys) or _were_made(settings.data_dir)
+    key = "the key that you chose" if locked else "tml-local"
     lines += [
         "Point a client at it:",
         f"  export TINKER_BASE_URL={url}",
-        f"  export TINKER_API_KEY={key!r}" if settings.api_keys else f"  export TINKER_API_KEY={key}",
+        f"  export TINKER_API_KEY={key!r}" if locked else f"  export TINKER_API_KEY={key}",
         f"Data: {settings.data_dir}. Ctrl-C stops it.",
     ]
     return "\n".join(lines)

@@ -1,17 +1,17 @@
 """API keys: made, kept as hashes, compared in constant time. It does not know headers or what a key permits.
 
 A key is 256 random bits, so a salted SHA-256 is enough at rest: there is nothing to guess that a slow hash would slow.
-Keys that a person chose pass through the same comparison; how good they are is up to that person.
+Keys that a person chose pass through the same comparison; how good they are is up to that person. The salt is one per
+data folder, so that a hash, or an owner's name, tells nothing to whoever has it and not the folder.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
 
 import attrs
 
-__all__ = ["PREFIX", "KeyRing", "new_key"]
+__all__ = ["PREFIX", "KeyRing", "digest_of", "new_key"]
 
 PREFIX = "tml-"
 """Newer official clients refuse an API key that starts otherwise."""
@@ -22,6 +22,11 @@ def new_key() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
+def digest_of(key: str, salt: bytes) -> bytes:
+    """What is kept of a key."""
+    return hmac.digest(salt, key.encode(), "sha256")
+
+
 @attrs.frozen(repr=False)
 class _Entry:
     name: str
@@ -29,47 +34,51 @@ class _Entry:
 
 
 class KeyRing:
-    """The keys that are let in. It holds salted hashes only; neither its `repr` nor a pickle can tell a key.
-
-    Args:
-        keys: the keys; none lets everybody in.
+    """The keys that a service was started with. It holds salted hashes only; neither its `repr` nor a pickle can tell
+    a key.
     """
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        self._salt = secrets.token_bytes(16)
+    def __init__(self, keys: Iterable[str], salt: bytes) -> None:
+        """Take the keys in.
+
+        Args:
+            keys: the keys.
+            salt: 32 random bytes; owners keep their names as long as it stays the same.
+
+        Raises:
+            ValueError: one of the keys is blank.
+        """
+        self._salt = salt
         self._entries: list[_Entry] = []
         for key in keys:
             if not key.strip():
                 raise ValueError("an API key is empty; give a text that is not blank")
-            self._entries.append(_Entry(name=_name(key), digest=self._digest(key)))
+            self._entries.append(_Entry(name=_name(key, salt), digest=digest_of(key, salt)))
 
-    @property
-    def open(self) -> bool:
-        """Whether nobody needs a key."""
-        return not self._entries
+    def __len__(self) -> int:
+        return len(self._entries)
 
-    def owner(self, key: str | None) -> str | None:
-        """The name under which what this key makes is owned, or None if it is not let in.
+    def owner(self, key: str) -> str | None:
+        """The name under which what this key makes is owned, or None if it is not one of these.
 
-        The name stays the same over restarts and does not tell the key. Without any keys, everyone is `local`. Each
-        entry is compared, whether or not one before it matched, so that the time tells nothing.
+        The name stays the same over restarts and does not tell the key. Each entry is compared, whether or not one
+        before it matched, so that the time tells nothing.
         """
-        if self.open:
-            return "local"
-        digest = self._digest(key or "")
+        digest = digest_of(key, self._salt)
         found: str | None = None
         for entry in self._entries:
             if hmac.compare_digest(entry.digest, digest):
                 found = entry.name
         return found
 
+    def has_owner(self, name: str) -> bool:
+        """Whether one of the keys has this name."""
+        return any(entry.name == name for entry in self._entries)
+
     def __repr__(self) -> str:
         return f"KeyRing({len(self._entries)} keys)"
 
-    def _digest(self, key: str) -> bytes:
-        return hashlib.sha256(self._salt + key.encode()).digest()
 
-
-def _name(key: str) -> str:
-    """A name that lasts as long as the key: 48 bits of a hash that is of use for nothing else."""
-    return "key-" + hashlib.sha256(b"tinker-hl key name\0" + key.encode()).hexdigest()[:12]
+def _name(key: str, salt: bytes) -> str:
+    """A name that lasts as long as the key and the folder: 48 bits of a hash that is of use for nothing else."""
+    return "key-" + digest_of(f"name of {key}", salt).hex()[:12]

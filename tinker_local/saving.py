@@ -35,8 +35,10 @@ class Checkpoints:
         self._token_secret = token_secret
         self._committing = asyncio.Lock()
 
-    def readable(self, path: CheckpointPath, owner: str, token: str | None = None) -> CheckpointRecord:
+    def readable(self, path: CheckpointPath, owner: str | None, token: str | None = None) -> CheckpointRecord:
         """One that this owner may read: their own, a published one, or one that the weights access token is for.
+
+        None as the owner may read everything.
 
         Raises:
             ApiError: 404.
@@ -44,13 +46,13 @@ class Checkpoints:
         record = self._records.checkpoint(path)
         if record is None or self._expired(record):
             raise not_found(f"no checkpoint {path}")
-        if record.owner == owner or record.public:
+        if owner in (None, record.owner) or record.public:
             return record
         if token and permits(token, path, self._token_secret, now=self._clock.wall()):
             return record
         raise not_found(f"no checkpoint {path}")
 
-    def loadable(self, path: CheckpointPath, owner: str, token: str | None = None) -> CheckpointRecord:
+    def loadable(self, path: CheckpointPath, owner: str | None, token: str | None = None) -> CheckpointRecord:
         """One that this owner may train on, sample from or copy. Raises `ApiError` 404, or 400 for external weights."""
         record = self.readable(path, owner, token)
         if path.kind == EXTERNAL:
@@ -60,10 +62,10 @@ class Checkpoints:
             )
         return record
 
-    def owned(self, path: CheckpointPath, owner: str) -> CheckpointRecord:
+    def owned(self, path: CheckpointPath, owner: str | None) -> CheckpointRecord:
         """One that this owner may change. Raises `ApiError` 404."""
         record = self.readable(path, owner)
-        if record.owner != owner:
+        if owner not in (None, record.owner):
             raise not_found(f"no checkpoint {path}")
         return record
 

@@ -8,6 +8,7 @@ import contextlib
 import logging
 from typing import Any
 
+from tinker_local.callers import Callers
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
 from tinker_local.futures import Futures, JsonAnswer, Promise
@@ -17,8 +18,8 @@ from tinker_local.runs.sessions import Session, Sessions
 from tinker_local.runs.submission import Intake
 from tinker_local.saving import Checkpoints
 from tinker_local.scheduler import Samples
-from tinker_local.settings import Settings
-from tinker_local.signing import LINKS, SECRET_FILE, WEIGHTS_TOKENS, derived, kept_secret
+from tinker_local.settings import DATABASE_FILE, Settings, is_loopback
+from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_TOKENS, derived, kept_secret
 from tinker_local.store.folders import Folders
 from tinker_local.store.records import Records
 from tinker_local.supervision import Supervision
@@ -41,9 +42,17 @@ class Service:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = kept_secret(settings.data_dir / SECRET_FILE)
         self.link_secret = derived(secret, LINKS)
-        self.records = Records(settings.data_dir / "service.sqlite")
+        self.records = Records(settings.data_dir / DATABASE_FILE)
         self.folders = Folders(settings.data_dir / "checkpoints")
         self.checkpoints = Checkpoints(self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS))
+        self.callers = Callers(
+            settings,
+            self.records,
+            clock,
+            salt=derived(secret, API_KEYS),
+            token_secret=derived(secret, TOKENS),
+            local=is_loopback(settings.host),
+        )
         self.supervision = Supervision(engine)
         self.sessions = Sessions(self.records, clock)
         self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life)

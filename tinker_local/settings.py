@@ -3,19 +3,31 @@
 It knows nothing of where its values come from. Sizes are bytes, times are seconds.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
-__all__ = ["ModelSource", "Settings", "default_data_dir"]
+__all__ = ["DATABASE_FILE", "ModelSource", "Settings", "default_data_dir", "is_loopback"]
+
+DATABASE_FILE = "service.sqlite"
+"""In the data folder."""
 
 
 def default_data_dir() -> Path:
     """Where a service keeps its data unless told: `$TINKER_HL_HOME/local`, else `~/.tinker-hl/local`."""
     home = os.environ.get("TINKER_HL_HOME")
     return (Path(home) if home else Path.home() / ".tinker-hl") / "local"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +50,10 @@ class Settings:
     port: int = 8787
     """0 takes a free one."""
     api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
-    """Keys that are let in; none on a loopback address lets everybody in."""
+    """Keys that are let in, beside those in the store; none of either on a loopback address lets everybody in."""
+    token_auth: bool = False
+    """Whether clients are told to exchange their key for short-lived tokens; those that do so unasked may."""
+    token_lifetime_seconds: float = 3600.0
     threads: int | None = None
     """Torch threads of the engine; None leaves it to torch."""
     device: str | None = None

@@ -16,10 +16,12 @@ from pathlib import Path
 from tinker_local import durable
 
 __all__ = [
+    "API_KEYS",
     "EXPIRES",
     "LINKS",
     "SECRET_FILE",
     "SIGNATURE",
+    "TOKENS",
     "WEIGHTS_TOKENS",
     "derived",
     "kept_secret",
@@ -30,7 +32,9 @@ __all__ = [
 
 SECRET_FILE = "secret"
 """In the data folder: from it every other secret of a service is derived."""
+API_KEYS = "api keys"
 LINKS = "links"
+TOKENS = "tokens"
 WEIGHTS_TOKENS = "weights access tokens"
 
 EXPIRES = "expires"

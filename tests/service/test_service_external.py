@@ -1,4 +1,4 @@
-"""External weights: saved for download, links resumable and safe, files encrypted if asked; tokens for others' weights."""
+"""External weights: saved for download, links resumable, files encrypted if asked; tokens for single checkpoints."""
 
 import io
 import sys

@@ -7,6 +7,7 @@ import attrs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tinker_local.callers import Caller
 from tinker_local.service import Service
 
 __all__ = ["LARGE", "Call", "Handler", "Result"]
@@ -24,7 +25,7 @@ class Call:
 
     service: Service
     request: Request
-    owner: str
+    caller: Caller
     parameters: Mapping[str, Any]
     """Of path and query, converted, with the spec's defaults."""
     body: dict[str, Any]
@@ -33,6 +34,16 @@ class Call:
     """The body where it is protobuf."""
     size: int = 0
     """Bytes of the body."""
+
+    @property
+    def owner(self) -> str:
+        """Under which name what the caller makes is owned."""
+        return self.caller.owner
+
+    @property
+    def whose(self) -> str | None:
+        """Whose things the caller may see and manage; None is everybody's."""
+        return None if self.caller.sees_all else self.caller.owner
 
 
 Handler = Callable[[Call], Awaitable[Result]]

@@ -23,7 +23,7 @@ async def list_checkpoints(call: Call) -> Result:
     """All of the caller's, the newest first."""
     limit, offset = min(call.parameters["limit"], _MOST_ON_A_PAGE), call.parameters["offset"]
     hidden = "" if knows_external(call) else EXTERNAL
-    found, total = call.service.records.checkpoints(call.owner, limit, offset, without_kind=hidden)
+    found, total = call.service.records.checkpoints(call.whose, limit, offset, without_kind=hidden)
     return {
         "checkpoints": [shown(record) for record in found],
         "cursor": {"offset": offset, "limit": limit, "total_count": total},
@@ -58,14 +58,14 @@ async def get_checkpoint_archive(call: Call) -> Result:
 
     Clients of 0.25 take a redirect as well as JSON, older ones a redirect alone, so everybody gets that.
     """
-    record = call.service.checkpoints.readable(_path(call), call.owner)
+    record = call.service.checkpoints.readable(_path(call), call.whose)
     link = archive_link(call.service, call.request, record.path)
     return Response(status_code=302, headers={"Location": link.url, "Expires": link.expires_header})
 
 
 async def get_external_weights_urls(call: Call) -> Result:
     """A link to each file, which needs no key for a while."""
-    record = call.service.checkpoints.readable(_path(call), call.owner)
+    record = call.service.checkpoints.readable(_path(call), call.whose)
     if record.path.kind != EXTERNAL:
         raise bad_request(f"{record.path} was not saved by save_weights_external; ask for its archive", "not_external")
     links = await file_links(call.service, call.request, record.path)
@@ -115,7 +115,7 @@ def _path(call: Call) -> CheckpointPath:
 
 
 def _owned(call: Call) -> CheckpointRecord:
-    return call.service.checkpoints.owned(_path(call), call.owner)
+    return call.service.checkpoints.owned(_path(call), call.whose)
 
 
 async def _set_public(call: Call, *, public: bool) -> Result:

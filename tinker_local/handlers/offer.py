@@ -9,8 +9,6 @@ __all__ = ["HANDLERS", "NOT_OFFERED"]
 
 NOT_OFFERED: Mapping[str, str] = {
     "create_custom_loss": "custom losses run in the client, which needs no upload",
-    "delete_api_key": "keys are chosen when the service is started; start it with another one",
-    "exchange_token": "keys are used as they are",
     "export_session_trace": "no traces are recorded",
     "get_audit_log": "no audit log is kept",
     "get_billing_usage": "nothing is billed",

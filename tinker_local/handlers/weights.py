@@ -65,7 +65,7 @@ async def copy_weights(call: Call) -> Result:
     if done is not None:
         return {"tinker_path": done}
     token = call.request.headers.get(_TOKEN_HEADER) or body.get("weights_access_token")
-    source = service.checkpoints.loadable(CheckpointPath.parse(body["source_path"]), call.owner, token)
+    source = service.checkpoints.loadable(CheckpointPath.parse(body["source_path"]), call.whose, token)
     service.checkpoints.expiry(body.get("ttl_seconds"))
     run = await _home_of_copy(call, source.base_model, source.lora)
     path = CheckpointPath(run.run_id, source.path.kind, source.path.name)
@@ -89,7 +89,7 @@ async def copy_weights(call: Call) -> Result:
 
 async def get_weights_info(call: Call) -> Result:
     """What is needed to load weights."""
-    record = call.service.checkpoints.readable(CheckpointPath.parse(call.body["tinker_path"]), call.owner)
+    record = call.service.checkpoints.readable(CheckpointPath.parse(call.body["tinker_path"]), call.whose)
     return {
         "base_model": record.base_model,
         "is_lora": True,
@@ -196,7 +196,7 @@ def _load_into(call: Call) -> Result:
     if repeated is not None:
         return repeated
     path = CheckpointPath.parse(body["path"])
-    saved = service.checkpoints.loadable(path, call.owner, body.get("weights_access_token"))
+    saved = service.checkpoints.loadable(path, call.whose, body.get("weights_access_token"))
     base_model = service.supervision.model(model.record.base_model).name
     if service.supervision.model(saved.base_model).name != base_model:
         raise bad_request(
@@ -223,7 +223,7 @@ def _load_as_new(call: Call) -> Result:
         return taken
     engine = service.supervision.require()
     path = CheckpointPath.parse(body["path"])
-    saved = service.checkpoints.loadable(path, call.owner, body.get("weights_access_token"))
+    saved = service.checkpoints.loadable(path, call.whose, body.get("weights_access_token"))
     check_optimizer(body.get("optimizer_config"))
     name = body["base_model"] if body.get("base_model") is not None else saved.base_model
     base_model = service.supervision.model(name).name

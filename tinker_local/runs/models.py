@@ -127,11 +127,16 @@ class Models:
         model.dirty = True
         return model
 
-    def record(self, model_id: str, owner: str) -> RunRecord:
+    def record(self, model_id: str, owner: str | None) -> RunRecord:
         """What an owner's model is or was; its session may be over. Raises `ApiError` 404."""
         model = self.in_memory(model_id)
         record = model.record if model is not None else self._records.run(model_id)
-        if record is None or record.owner != owner or not record.trainable or (model is not None and model.unloaded):
+        if (
+            record is None
+            or owner not in (None, record.owner)
+            or not record.trainable
+            or (model is not None and model.unloaded)
+        ):
             raise not_found(f"no model {model_id[:120]}")
         return record
 

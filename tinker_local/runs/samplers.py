@@ -197,11 +197,11 @@ class Samplers:
             raise not_found(f"no sampling session {sampler_id[:120]}")
         return sampler
 
-    def record(self, sampler_id: str, owner: str) -> SamplerRecord:
+    def record(self, sampler_id: str, owner: str | None) -> SamplerRecord:
         """What an owner's sampling session is or was on; its session may be over. Raises `ApiError` 404."""
         sampler = self._samplers.get(sampler_id)
         record = sampler.record if sampler is not None else self._records.sampler(sampler_id)
-        if record is None or record.owner != owner:
+        if record is None or owner not in (None, record.owner):
             raise not_found(f"no sampling session {sampler_id[:120]}")
         return record
 

@@ -74,19 +74,19 @@ class Sessions:
         """Whether it is known and not over."""
         return session_id in self._open
 
-    def get(self, session_id: str, owner: str) -> Session:
-        """An owner's open session. Raises `ApiError` 404, or 410 if it is over."""
+    def get(self, session_id: str, owner: str | None) -> Session:
+        """An owner's open session, or with None anybody's. Raises `ApiError` 404, or 410 if it is over."""
         session = self._open.get(session_id)
-        if session is not None and session.record.owner == owner:
+        if session is not None and owner in (None, session.record.owner):
             return session
         self.record(session_id, owner)
         raise gone(f"session {session_id} is over; open another one")
 
-    def record(self, session_id: str, owner: str) -> SessionRecord:
-        """An owner's session, over or not. Raises `ApiError` 404."""
+    def record(self, session_id: str, owner: str | None) -> SessionRecord:
+        """An owner's session, or with None anybody's, over or not. Raises `ApiError` 404."""
         session = self._open.get(session_id)
         record = session.record if session is not None else self._records.session(session_id)
-        if record is None or record.owner != owner:
+        if record is None or owner not in (None, record.owner):
             raise not_found(f"no session {session_id[:120]}")
         return record
 

@@ -40,6 +40,10 @@ class Database:
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._writer.start()
 
+    def prepare(self, schema: str) -> None:
+        """Make more tables; the script may be run again on a file that has them already."""
+        self._reading.executescript(schema)
+
     def read(self, sql: str, *values: Any) -> list[Row]:
         """The rows of a query that an index serves; it runs here and now."""
         return self._reading.execute(sql, values).fetchall()

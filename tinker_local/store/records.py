@@ -153,18 +153,20 @@ class Records:
         """Those that nobody ended."""
         return [_session(row) for row in self.database.read("SELECT * FROM sessions WHERE ended_at IS NULL")]
 
-    def sessions(self, owner: str, limit: int, offset: int) -> list[SessionRecord]:
-        """An owner's, the newest first."""
-        sql = "SELECT * FROM sessions WHERE owner = ? ORDER BY created_at DESC, session_id DESC LIMIT ? OFFSET ?"
-        return [_session(row) for row in self.database.read(sql, owner, limit, offset)]
+    def sessions(self, owner: str | None, limit: int, offset: int) -> list[SessionRecord]:
+        """An owner's, or with None everybody's, the newest first."""
+        where, values = _owned_by(owner)
+        sql = f"SELECT * FROM sessions WHERE {where} ORDER BY created_at DESC, session_id DESC LIMIT ? OFFSET ?"
+        return [_session(row) for row in self.database.read(sql, *values, limit, offset)]
 
-    def sessions_before(self, owner: str, created_at: float, session_id: str, limit: int) -> list[SessionRecord]:
-        """An owner's that are older than a given one, the newest first."""
+    def sessions_before(self, owner: str | None, created_at: float, session_id: str, limit: int) -> list[SessionRecord]:
+        """An owner's, or with None everybody's, that are older than a given one, the newest first."""
+        where, values = _owned_by(owner)
         sql = (
-            "SELECT * FROM sessions WHERE owner = ? AND (created_at, session_id) < (?, ?) "
+            f"SELECT * FROM sessions WHERE {where} AND (created_at, session_id) < (?, ?) "
             "ORDER BY created_at DESC, session_id DESC LIMIT ?"
         )
-        return [_session(row) for row in self.database.read(sql, owner, created_at, session_id, limit)]
+        return [_session(row) for row in self.database.read(sql, *values, created_at, session_id, limit)]
 
     # --- runs
 
@@ -176,9 +178,9 @@ class Records:
         """One run."""
         return _one(map(_run, self.database.read("SELECT * FROM runs WHERE run_id = ?", run_id)))
 
-    def runs(self, owner: str, project_id: str | None, limit: int, offset: int) -> tuple[list[RunRecord], int]:
-        """An owner's, or those of one of its projects, the last used first; and how many there are."""
-        where, values = "runs.owner = ?", [owner]
+    def runs(self, owner: str | None, project_id: str | None, limit: int, offset: int) -> tuple[list[RunRecord], int]:
+        """An owner's, or with None all, or a project's of these, the last used first; and how many there are."""
+        where, values = _owned_by(owner)
         if project_id is not None:
             where += " AND session_id IN (SELECT session_id FROM sessions WHERE project_id = ?)"
             values.append(project_id)
@@ -241,13 +243,17 @@ class Records:
         return _one(map(_checkpoint, self.database.read(sql, run_id, kind)))
 
     def checkpoints(
-        self, owner: str, limit: int, offset: int, *, without_kind: str = ""
+        self, owner: str | None, limit: int, offset: int, *, without_kind: str = ""
     ) -> tuple[list[CheckpointRecord], int]:
-        """An owner's, the newest first; and how many there are. Those of one kind may be left out."""
-        where = "owner = ? AND kind != ?"
+        """An owner's, or with None everybody's, the newest first; and how many there are.
+
+        Those of one kind may be left out.
+        """
+        where, values = _owned_by(owner)
+        where, values = f"{where} AND kind != ?", [*values, without_kind]
         sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY created_at DESC, run_id, kind, name LIMIT ? OFFSET ?"
-        (count,) = self.database.read(f"SELECT count(*) FROM checkpoints WHERE {where}", owner, without_kind)
-        return [_checkpoint(row) for row in self.database.read(sql, owner, without_kind, limit, offset)], count[0]
+        (count,) = self.database.read(f"SELECT count(*) FROM checkpoints WHERE {where}", *values)
+        return [_checkpoint(row) for row in self.database.read(sql, *values, limit, offset)], count[0]
 
     def all_checkpoints(self) -> list[CheckpointRecord]:
         """Everybody's."""
@@ -314,6 +320,11 @@ class Records:
             ("DELETE FROM requests WHERE finished_at < ?", (moment,)),
             ("DELETE FROM copies WHERE created_at < ?", (moment,)),
         )
+
+
+def _owned_by(owner: str | None) -> tuple[str, list[str]]:
+    """A condition, and its values; None is everybody."""
+    return ("TRUE", []) if owner is None else ("owner = ?", [owner])
 
 
 def _one(found: Iterable[Record]) -> Record | None:
