@@ -3,7 +3,7 @@
 It reads `openapi.yaml` and resolves references. It does not know Starlette, handlers or what an operation does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -69,8 +69,19 @@ class Spec:
         return node
 
     def standalone(self, node: Schema) -> dict[str, Any]:
-        """A schema that can be compiled by itself: the references lead into the components that it brings along."""
-        return {**node, "components": self.components}
+        """A schema that can be compiled by itself: its references lead into the components that it brings along.
+
+        They are those that it needs and no others: each compiled schema holds all that it was given.
+        """
+        needed: dict[str, dict[str, Any]] = {}
+        waiting = list(_references(node))
+        while waiting:
+            reference = waiting.pop()
+            kind, name = reference.removeprefix("#/components/").split("/")
+            if name not in needed.setdefault(kind, {}):
+                needed[kind][name] = self._target(reference)
+                waiting += _references(needed[kind][name])
+        return {**node, "components": needed}
 
     def _target(self, reference: str) -> Schema:
         node: Any = self.document
@@ -105,6 +116,18 @@ class Spec:
             required=bool(node.get("required", False)),
             schema=self.resolve(node["schema"]),
         )
+
+
+def _references(node: Any) -> Iterator[str]:
+    """Every reference within a schema."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
 
 
 @cache
