@@ -54,10 +54,10 @@ class StoredKey:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "StoredKey":
-        """From the file. Raises `KeyError` or `TypeError` where it is not what it should be."""
+        """From the file. Raises `KeyError`, `TypeError` or `AttributeError` where it is not what it should be."""
         details = record.get("details") or {}
         if record["type"] not in ("manual", "generated"):
-            raise TypeError(f"type {record['type']!r} is unknown")
+            raise TypeError("type")
         return cls(
             key=_text(record["key"], "key"),
             name=_text(record["name"], "name"),
@@ -151,8 +151,9 @@ class CredentialStore:
         for key_id, record in document["keys"].items():
             try:
                 keys[key_id] = StoredKey.of_record(record)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise self._broken(f"key {key_id!r} has no valid {error}") from None
+            except (KeyError, TypeError, AttributeError):
+                # What is there instead may be the key itself.
+                raise self._broken(f"entry {key_id!r} is no object with a type, a key and a name") from None
         return keys
 
     def _broken(self, why: str) -> ConfigurationError:
