@@ -15,7 +15,8 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 import tinker_local
 from tinker_hl.errors import ConfigurationError
-from tinker_hl.tokenizer import Tokenizer, load_tokenizer, resolve_tokenizer_id
+from tinker_hl.tokenizer import Tokenizer, _run, load_tokenizer, resolve_tokenizer_id
+from tinker_hl.tokenizer.sources import NEEDS_CODE
 
 TINY = Path(tinker_local.__file__).parent / "models" / "tiny"
 
@@ -234,6 +235,7 @@ def test_it_is_loaded_once(folder: Path) -> None:
         ("meta-llama/Llama-3.1-8B:x", None, "thinkingmachineslabinc/meta-llama-3-instruct-tokenizer"),
         ("meta-llama/Llama-3.1-8B", "own/tokenizer:2", "own/tokenizer"),
         ("moonshotai/Kimi-K2.5-Text-Only", None, "moonshotai/Kimi-K2.5"),
+        ("any", "moonshotai/Kimi-K2.5-Text-Only", "moonshotai/Kimi-K2.5"),
         ("any", str(TINY), str(TINY)),
         (str(TINY), None, str(TINY)),
     ],
@@ -242,18 +244,88 @@ def test_names(model: str, tokenizer_id: str | None, resolved: str) -> None:
     assert resolve_tokenizer_id(model, tokenizer_id) == resolved
 
 
-@pytest.mark.parametrize(
-    ("model", "says"),
-    [
-        ("moonshotai/Kimi-K2-Thinking", "trust_remote_code=True, revision='612681931a8c906ddb349f8ad0f582cb552189cd'"),
-        ("thinkingmachines/x", "tml-renderers"),
-        ("TML/x:1", "tml-renderers"),
-    ],
-)
-def test_tokenizers_that_are_code_are_not_run(model: str, says: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+@pytest.mark.parametrize("model", ["thinkingmachines/x", "TML/x:1"])
+def test_tokenizers_of_a_package_of_their_own_name_it(model: str) -> None:
+    with pytest.raises(ConfigurationError, match="tml-renderers"):
         load_tokenizer(model)
-    assert says in str(caught.value)
+
+
+CODE = """
+from pathlib import Path
+from transformers import PreTrainedTokenizer
+
+Path(__file__).with_name("it_ran").touch()
+
+class Letters(PreTrainedTokenizer):
+    vocab_files_names = {}
+    vocab_size = 256
+    def get_vocab(self): return {chr(i): i for i in range(256)}
+    def _tokenize(self, text): return list(text)
+    def _convert_token_to_id(self, token): return ord(token)
+    def _convert_id_to_token(self, index): return chr(index)
+    def save_vocabulary(self, *args, **kwargs): return ()
+"""
+
+
+@pytest.fixture
+def code_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A tokenizer that is code, as the hub has some; what it does when it runs can be seen in the modules' cache."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE", raising=False)
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "letters.py").write_text(CODE)
+    settings = {"auto_map": {"AutoTokenizer": ["letters.Letters", None]}, "tokenizer_class": "Letters"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def _ran(folder: Path) -> bool:
+    return any(folder.parent.rglob("it_ran"))
+
+
+def test_fault_28_a_tokenizer_that_is_code_runs_only_with_consent(
+    code_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for argument, variable in ((None, ""), (None, "0"), (False, "1")):
+        monkeypatch.setenv("TINKER_TRUST_REMOTE_CODE", variable)
+        with pytest.raises(ConfigurationError, match="is Python code") as refused:
+            load_tokenizer("m", str(code_folder), trust_remote_code=argument)
+        assert "TINKER_TRUST_REMOTE_CODE=1" in str(refused.value)
+        assert "trust_remote_code=True" in str(refused.value)
+    assert not _ran(code_folder)
+    monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE")
+    by_argument = load_tokenizer("m", str(code_folder), trust_remote_code=True)
+    assert by_argument.encode("hi") == [104, 105]
+    assert _ran(code_folder)
+    monkeypatch.setenv("TINKER_TRUST_REMOTE_CODE", "true")
+    assert load_tokenizer("m", str(code_folder)) is by_argument
+    monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE")
+    with pytest.raises(ConfigurationError, match="is Python code"):
+        load_tokenizer("m", str(code_folder))
+
+
+@pytest.mark.parametrize(("model", "revision"), NEEDS_CODE.items())
+def test_known_tokenizers_of_that_kind_are_pinned(model: str, revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        "transformers.AutoTokenizer.from_pretrained", lambda name, **options: asked.append((name, options)) or "made"
+    )
+    monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE", raising=False)
+    with pytest.raises(ConfigurationError, match=revision):
+        load_tokenizer(model)
+    assert asked == []
+    _run.cache_clear()
+    assert load_tokenizer(model, trust_remote_code=True) == "made"
+    _run.cache_clear()
+    assert asked == [(model, {"revision": revision, "trust_remote_code": True})]
+
+
+def test_code_that_cannot_be_loaded_is_a_typed_error(code_folder: Path) -> None:
+    (code_folder / "letters.py").unlink()
+    with pytest.raises(ConfigurationError, match="cannot be loaded"):
+        load_tokenizer("m", str(code_folder), trust_remote_code=True)
 
 
 def test_what_is_out_of_reach_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

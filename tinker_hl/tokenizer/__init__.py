@@ -1,27 +1,50 @@
 """Tokenizers without transformers: `load_tokenizer(model_name, tokenizer_id)`.
 
-The files are found by `sources`, read and used by `tokenizer`; chat templates are rendered by `chat_template`. The
-`tokenizers` library is imported when the first one is loaded.
+The files are found by `sources`, read and used by `tokenizer`; chat templates are rendered by `chat_template`. Those
+that are code are `remote_code`, and need the user's agreement. The `tokenizers` library is imported when the first one
+is loaded.
 """
 
 from functools import lru_cache
+from typing import Any
 
-from tinker_hl.tokenizer.sources import fetch_files, resolve_tokenizer_id
+from tinker_hl.tokenizer.remote_code import RemoteCode, agreed
+from tinker_hl.tokenizer.sources import find, resolve_tokenizer_id
 from tinker_hl.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["Tokenizer", "load_tokenizer", "resolve_tokenizer_id"]
 
 
-@lru_cache(maxsize=32)
-def load_tokenizer(model_name: str, tokenizer_id: str | None = None) -> Tokenizer:
-    """The tokenizer of a model; loaded once a process.
+def load_tokenizer(
+    model_name: str, tokenizer_id: str | None = None, *, trust_remote_code: bool | None = None
+) -> Tokenizer:
+    """The tokenizer of a model; loaded once a process, so that all who ask for the same one get the same object.
 
     Args:
         model_name: as the service names it, e.g. `Qwen/Qwen3-8B`, or a folder.
         tokenizer_id: a hub name or a folder; wins over what follows from `model_name`.
+        trust_remote_code: whether a tokenizer that is Python code on the hub may run here; None leaves it to
+            `TINKER_TRUST_REMOTE_CODE`. Such a one is made by transformers and has at least the same methods.
 
     Raises:
-        ConfigurationError: there is no such tokenizer within reach, or it needs code that is not run here.
+        ConfigurationError: there is no such tokenizer within reach, or it is code that nobody agreed to run.
     """
     name = resolve_tokenizer_id(model_name, tokenizer_id)
-    return Tokenizer.from_files(name, fetch_files(name))
+    found = _found(name)
+    if not isinstance(found, RemoteCode):
+        return found
+    if not agreed(trust_remote_code):
+        raise found.refuse()
+    tokenizer: Tokenizer = _run(found)
+    return tokenizer
+
+
+@lru_cache(maxsize=32)
+def _found(name: str) -> Tokenizer | RemoteCode:
+    found = find(name)
+    return found if isinstance(found, RemoteCode) else Tokenizer.from_files(name, found)
+
+
+@lru_cache(maxsize=32)
+def _run(code: RemoteCode) -> Any:
+    return code.load()

@@ -3,13 +3,15 @@
 Knows names and files, nothing of what is in them.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.tokenizer.remote_code import RemoteCode
 
-__all__ = ["fetch_files", "resolve_tokenizer_id"]
+__all__ = ["find", "resolve_tokenizer_id"]
 
 MAIN_FILE: Final = "tokenizer.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
@@ -22,6 +24,8 @@ _HINT: Final = (
 
 LLAMA_3: Final = "thinkingmachineslabinc/meta-llama-3-instruct-tokenizer"
 """An ungated copy; the original asks every user to accept a licence on the hub."""
+
+COPIES: Final[Mapping[str, str]] = {"moonshotai/Kimi-K2.5-Text-Only": "moonshotai/Kimi-K2.5"}
 
 NEEDS_CODE: Final[Mapping[str, str]] = {
     "moonshotai/Kimi-K2-Thinking": "612681931a8c906ddb349f8ad0f582cb552189cd",
@@ -41,47 +45,55 @@ def resolve_tokenizer_id(model_name: str, tokenizer_id: str | None = None) -> st
     for given in (tokenizer_id, model_name):
         if given and Path(given).is_dir():
             return given
+    name = (tokenizer_id or model_name).partition(":")[0]
+    if name in COPIES:
+        return COPIES[name]
     if tokenizer_id:
-        return tokenizer_id.partition(":")[0]
-    name = model_name.partition(":")[0]
+        return name
     if name.startswith("meta-llama/Llama-3"):
         return LLAMA_3
-    if name == "moonshotai/Kimi-K2.5-Text-Only":
-        return "moonshotai/Kimi-K2.5"
     parts = name.split("/")
     return "/".join(parts[:2]) if len(parts) == 3 else name
 
 
-def fetch_files(name: str) -> Mapping[str, Path]:
-    """File name -> path, of those that are there. Raises `ConfigurationError` without a `tokenizer.json`."""
+def find(name: str) -> Mapping[str, Path] | RemoteCode:
+    """File name -> path, of those that are there; or what stands for a tokenizer that is code.
+
+    Raises:
+        ConfigurationError: there is no `tokenizer.json`, nor code instead of one.
+    """
     folder = Path(name)
     if folder.is_dir():
-        found = _present(folder)
-        if MAIN_FILE not in found:
-            raise ConfigurationError(
-                f"the folder {name} has no {MAIN_FILE}",
-                hint="Transformers writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
-            )
-        return found
-    _refuse_code(name)
-    return _from_hub(name)
-
-
-def _refuse_code(name: str) -> None:
+        return _files_or_code(
+            name,
+            _present(folder),
+            f"the folder {name} has no {MAIN_FILE}",
+            "Transformers writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
+        )
     if name.startswith(("TML/", "thinkingmachines/")):
         raise ConfigurationError(
             f"the tokenizer {name} comes in a package of its own",
             hint="Install tml-renderers (it brings tml_tokenizers) and load the tokenizer with it.",
         )
-    revision = NEEDS_CODE.get(name)
-    if revision:
-        raise ConfigurationError(
-            f"the tokenizer {name} is Python code on the hub, which is not run without being asked to",
-            hint=(
-                "Install transformers (it is in tinker-hl[local]) and load it yourself: "
-                f"AutoTokenizer.from_pretrained({name!r}, trust_remote_code=True, revision={revision!r})."
-            ),
-        )
+    if name in NEEDS_CODE:
+        return RemoteCode(name, NEEDS_CODE[name])
+    return _files_or_code(name, _from_hub(name), f"the model {name} has no {MAIN_FILE} on the hub", _HINT)
+
+
+def _files_or_code(name: str, found: Mapping[str, Path], refusal: str, hint: str) -> Mapping[str, Path] | RemoteCode:
+    if MAIN_FILE in found:
+        return found
+    if SETTINGS_FILE in found and "auto_map" in _settings(found[SETTINGS_FILE]):
+        return RemoteCode(name)
+    raise ConfigurationError(refusal, hint=hint)
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is no JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
 
 
 def _from_hub(name: str) -> Mapping[str, Path]:
@@ -99,8 +111,6 @@ def _from_hub(name: str) -> Mapping[str, Path]:
         found = _present(Path(snapshot_download(name, allow_patterns=patterns)))
     except (OSError, ValueError) as error:  # the hub's errors are kinds of these: no such name, no network
         raise ConfigurationError(_first_line(name, error), hint=_HINT) from error
-    if MAIN_FILE not in found:
-        raise ConfigurationError(f"the model {name} has no {MAIN_FILE} on the hub", hint=_HINT)
     return found
 
 
