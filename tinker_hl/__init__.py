@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tinker_hl.errors import ConflictError as ConflictError
     from tinker_hl.errors import InternalServerError as InternalServerError
     from tinker_hl.errors import InvalidDatumError as InvalidDatumError
+    from tinker_hl.errors import ModelLostError as ModelLostError
     from tinker_hl.errors import NotFoundError as NotFoundError
     from tinker_hl.errors import PermissionDeniedError as PermissionDeniedError
     from tinker_hl.errors import RateLimitError as RateLimitError
@@ -103,6 +104,7 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "ConflictError",
         "InternalServerError",
         "InvalidDatumError",
+        "ModelLostError",
         "NotFoundError",
         "PermissionDeniedError",
         "RateLimitError",

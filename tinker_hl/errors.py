@@ -20,6 +20,7 @@ Exception
     │       └── APITimeoutError              no answer arrived in time
     ├── RequestFailedError                   accepted, then failed             .request_id .category
     ├── SubmissionFailedError                an earlier call of this client was never accepted  .first_failure
+    ├── ModelLostError                       a model is gone, and so is the way back to it
     ├── InvalidDatumError (ValueError)       a datum cannot be sent            .datum_index .field
     ├── ConfigurationError (ValueError)      a setting is missing or wrong
     └── SessionClosedError (RuntimeError)    the session has ended
@@ -51,6 +52,7 @@ __all__ = [
     "ConflictError",
     "InternalServerError",
     "InvalidDatumError",
+    "ModelLostError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -309,7 +311,10 @@ class ResultExpiredError(APIStatusError):
     """410: the session has finished, or a result was not fetched while it was kept."""
 
     status_code = 410
-    default_hint = "Results are kept for a limited time; ask again with a new call."
+    default_hint = (
+        "Results are kept for a limited time. A sample can be asked for again; after a training call, recover() of the "
+        "training client goes on with the model as it is, or from its newest saved state."
+    )
 
 
 class UnprocessableEntityError(APIStatusError):
@@ -366,11 +371,17 @@ class SubmissionFailedError(TinkerError, RuntimeError):
     placed. `first_failure` is the error of the call that broke the order.
     """
 
-    default_hint = "Make a new training client, from the last saved state if there is one."
+    default_hint = "Go on with the client that recover() of the training client gives."
 
     def __init__(self, message: str, first_failure: BaseException, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.first_failure = first_failure
+
+
+class ModelLostError(TinkerError):
+    """The service does not have a model any more, and no saved state of it is known to go on from."""
+
+    default_hint = "Make a new model; save_state() now and then makes this a matter of a few steps."
 
 
 class InvalidDatumError(TinkerError, ValueError):

@@ -10,13 +10,17 @@ It does not know what the operation is.
 import asyncio
 import concurrent.futures
 import contextvars
+import logging
 import os
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar, cast
 
 from tinker_hl import loop
 
 __all__ = ["APIFuture"]
+
+logger = logging.getLogger("tinker_hl")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -118,6 +122,19 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
                 "a result that is not there yet was asked for on the client's own loop thread, which would wait for "
                 "itself; await the future, or ask in another thread"
             )
+
+    def _warn_if_a_loop_waits(self) -> None:
+        """Tell of a use that will hold up a running loop; a notebook's cell, which always has one, may wait."""
+        if self.done() or "ipykernel" in sys.modules:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        logger.warning(
+            "a client that is still being made was asked for what only a finished one has: this blocks the "
+            "running event loop until it is made; await the client first"
+        )
 
     def _refuse_in_child(self) -> None:
         if not self.done() and os.getpid() != self._process:

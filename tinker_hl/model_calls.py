@@ -8,11 +8,14 @@ It knows nothing of losses, optimizers or the user's objects beyond what the cod
 """
 
 import asyncio
+import copy
 import itertools
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+import orjson
 from tinker_api.api.training import forward, forward_backward
 
 from tinker_hl import loop
@@ -20,16 +23,17 @@ from tinker_hl.chunking import plan_chunks
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
 from tinker_hl.codec.pieces import EncodedDatum
-from tinker_hl.errors import APIError, APIStatusError, SubmissionFailedError
+from tinker_hl.errors import APIError, APIStatusError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.poller import Payload, Promise
 from tinker_hl.retry import status_refuses
+from tinker_hl.saved_states import SavedStates
 from tinker_hl.session import Session
 from tinker_hl.turns import PartlyTakenError, Turn, Turns
 from tinker_hl.types import Datum, ForwardBackwardOutput
 
-__all__ = ["ModelCalls", "Pass"]
+__all__ = ["ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
 
 PARALLEL_CHUNKS = 8
 INLINE_BYTES = 64 * 1024
@@ -60,24 +64,65 @@ class _Encoded:
     protobuf: bool
 
 
+class MovedError(Exception):
+    """`recover` was called on a client: its calls go on elsewhere."""
+
+
 class ModelCalls:
     """See the module. Invariant: the server gets the calls in the order in which their turns were reserved.
 
+    Calls may be made before the model exists: its creation has the first place in their order.
+
     Args:
         session: What the model belongs to.
-        model_id: The server's name of it.
-        next_id: The first free sequence id.
     """
 
-    def __init__(self, session: Session, model_id: str, next_id: int = 1) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.model_id = model_id
-        self.turns = Turns(certainly_not_taken, _broken_error, next_id)
+        self.turns = Turns(certainly_not_taken, self._broken_error)
+        self.states = SavedStates()
+        self.lock = threading.Lock()
+        self.successor: object = None
+        """The client that goes on where these calls ended; guarded by `lock`."""
+        self._model_id: str | None = None
+        loop.reset_after_fork(self)
+
+    @property
+    def model_id(self) -> str:
+        """The server's name of the model."""
+        if self._model_id is None:
+            raise RuntimeError("the model was being made when the process forked; only the parent gets it")
+        return self._model_id
+
+    def begin(self, model_id: str, next_id: int = 1) -> None:
+        """The model exists.
+
+        Args:
+            model_id: The server's name of it.
+            next_id: Its first free sequence id.
+        """
+        self._model_id = model_id
+        self.turns.next_id = next_id
+
+    def never_began(self, call: str, error: BaseException) -> None:
+        """Its creation failed, and so do all calls behind it."""
+        self._model_id = None
+        self.turns.fail(call, error)
+
+    def creation_ended(self, call: str) -> None:
+        """The creation is over, perhaps before it began."""
+        if self._model_id is None:
+            self.never_began(call, asyncio.CancelledError("it was cancelled"))
+
+    def after_fork(self) -> None:
+        """Who goes on in the parent does not do so here."""
+        self.lock = threading.Lock()
+        self.successor = None
 
     def reserve(self, call: str) -> Turn:
         """Take the next place in the order, in the calling thread."""
         self.session.refuse_closed()
-        self.session.connection.events.emit("queued", call, detail=self.model_id)
+        self.session.connection.events.emit("queued", call, detail=self._model_id or "")
         return self.turns.reserve(call)
 
     async def single(
@@ -85,7 +130,9 @@ class ModelCalls:
         turn: Turn,
         function: Callable[..., Awaitable[Any]],
         request_type: str,
-        body: Callable[[int], EncodedBody],
+        fields: Mapping[str, Any],
+        *,
+        keep: bool = False,
     ) -> Payload:
         """Submit one request and wait for its result.
 
@@ -93,13 +140,16 @@ class ModelCalls:
             turn: Its place.
             function: The generated function to submit with.
             request_type: The wire's name of the kind of request.
-            body: Makes the body for a sequence id.
+            fields: The request, but for the model and the sequence id.
+            keep: Whether the turn is needed for another submission.
         """
 
-        async def send(ids: range) -> Promise:
-            return await self._post(turn.name, function, request_type, body(ids.start), protobuf=False)
+        async def send(ids: range) -> list[Promise]:
+            addressed = {**fields, "model_id": self.model_id, "seq_id": ids.start}
+            body = EncodedBody(orjson.dumps(addressed, option=orjson.OPT_SERIALIZE_NUMPY))
+            return [await self._post(turn.name, function, request_type, body, protobuf=False)]
 
-        promise = await turn.submit(1, send)
+        (promise,) = await turn.submit(1, send, keep=keep)
         return await self.session.result(promise)
 
     async def run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:
@@ -116,9 +166,34 @@ class ModelCalls:
         async def send(ids: range) -> list[Promise]:
             return await self._send_pass(work, encoded, ids)
 
-        promises = await turn.submit(len(encoded.chunks), send, keep=keep)
+        try:
+            promises = await turn.submit(len(encoded.chunks), send, keep=keep)
+        except APIError as error:
+            if keep and not certainly_not_taken(error):
+                # The rest of it was never submitted, so that it is to be made again, whatever became of this part.
+                raise SubmissionFailedError(
+                    f"{turn.name} was not made: it is not known whether the server took its first pass "
+                    f"({type(error).__name__}: {error})",
+                    error,
+                ) from error
+            raise
         outputs = await asyncio.gather(*(self._output(promise) for promise in promises))
         return outputs[0] if len(outputs) == 1 else combine(outputs)
+
+    def _broken_error(self, call: str, failed: str, error: BaseException) -> Exception:
+        if isinstance(error, MovedError):
+            return SubmissionFailedError(f"{call} was not made: {error}", error, hint="Use the client that it gave.")
+        if self._model_id is not None:
+            return SubmissionFailedError(
+                f"{call} was not submitted: an earlier call of this client, {failed}, failed in a way that leaves open "
+                f"what the server took of it ({type(error).__name__}: {error})",
+                error,
+            )
+        if isinstance(error, TinkerError):
+            return copy.copy(error)
+        return SubmissionFailedError(
+            f"{call} was not made: {failed} made no model ({type(error).__name__}: {error})", error
+        )
 
     async def _output(self, promise: Promise) -> ForwardBackwardOutput:
         payload = await self.session.result(promise)
@@ -224,14 +299,6 @@ def certainly_not_taken(error: BaseException) -> bool:
     if isinstance(error, APIStatusError):
         return status_refuses(error.status_code)
     return not isinstance(error, (APIError, asyncio.CancelledError))
-
-
-def _broken_error(call: str, failed: str, error: BaseException) -> SubmissionFailedError:
-    return SubmissionFailedError(
-        f"{call} was not submitted: an earlier call of this client, {failed}, failed in a way that leaves open what "
-        f"the server took of it ({type(error).__name__}: {error})",
-        error,
-    )
 
 
 async def _in_order(

@@ -5,7 +5,7 @@ fail locally overlaps freely. When all earlier turns have ended the call has the
 submits, spends the ids that the server took, and ends its turn. So a call that is cancelled, fails locally or is
 refused outright spends nothing and leaves no gap. When it cannot be known whether the server took a call, or it took
 only a part of it, no later call can be right: the turns are broken, and every later call fails with an error that names
-the first failure.
+the first failure. What was being submitted then is kept, so that it can be sent again under the same ids.
 
 It knows nothing of requests, sessions or models.
 """
@@ -15,17 +15,28 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import attrs
 
 from tinker_hl import loop
 
-__all__ = ["PartlyTakenError", "Turn", "Turns"]
+__all__ = ["LostSubmission", "PartlyTakenError", "Turn", "Turns"]
 
 R = TypeVar("R")
 
 
 class PartlyTakenError(Exception):
     """The server took some of a call's requests and not the others; `__cause__` says why."""
+
+
+@attrs.frozen
+class LostSubmission:
+    """What was being submitted when the order broke: nobody knows whether the server took it."""
+
+    ids: range
+    send: Callable[[range], Awaitable[Any]]
+    """Submits the same content again, under given ids; it holds the content."""
 
 
 class Turn:
@@ -76,18 +87,19 @@ class Turn:
 
     async def _send(self, count: int, send: Callable[[range], Awaitable[R]], keep: bool) -> R:
         over = True
+        ids = range(self._turns.next_id, self._turns.next_id + count)
         try:
-            result = await send(range(self._turns.next_id, self._turns.next_id + count))
+            result = await send(ids)
             self._turns.next_id += count
             over = not keep
             return result
         except PartlyTakenError as error:
             cause = error.__cause__ or error
-            self._turns.fail(self.name, cause)
+            self._turns.fail(self.name, cause, LostSubmission(ids, send))
             raise cause from None
         except BaseException as error:
             if not self._turns.certainly_not_taken(error):
-                self._turns.fail(self.name, error)
+                self._turns.fail(self.name, error, LostSubmission(ids, send))
             raise
         finally:
             self._sending = False
@@ -125,6 +137,8 @@ class Turns:
         self._queue: deque[Turn] = deque()
         self._lock = threading.Lock()
         self._failure: tuple[str, BaseException] | None = None
+        self.lost: LostSubmission | None = None
+        """What the first failure left open; whoever settles it sets it to None, which frees its content."""
         loop.reset_after_fork(self)
 
     def reserve(self, name: str) -> Turn:
@@ -146,10 +160,21 @@ class Turns:
             self._queue.append(turn)
         return turn
 
-    def fail(self, name: str, error: BaseException) -> None:
-        """Break the order: every later turn raises. The first failure counts."""
+    @property
+    def is_broken(self) -> bool:
+        """Whether every later turn raises."""
+        return self._failure is not None
+
+    def fail(self, name: str, error: BaseException, lost: LostSubmission | None = None) -> None:
+        """Break the order: every later turn raises. The first failure counts.
+
+        Args:
+            name: The call that failed.
+            error: Why.
+            lost: The submission whose fate is unknown.
+        """
         if self._failure is None:
-            self._failure = (name, error)
+            self._failure, self.lost = (name, error), lost
 
     def raise_if_broken(self, name: str) -> None:
         """Raise the error of a broken order, a fresh one for each caller."""

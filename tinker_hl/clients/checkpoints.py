@@ -5,8 +5,10 @@ Where a checkpoint lies and what is in it is the server's business.
 
 from tinker_api.api.weights import load_weights, save_weights, save_weights_external, save_weights_for_sampler
 
-from tinker_hl.clients.ordered import OrderedVerbs
+from tinker_hl.clients.ordered import OrderedVerbs, parsed
 from tinker_hl.futures import APIFuture
+from tinker_hl.saved_states import SavedState
+from tinker_hl.turns import Turn
 from tinker_hl.types import (
     LoadWeightsRequest,
     LoadWeightsResponse,
@@ -42,21 +44,18 @@ class CheckpointVerbs(OrderedVerbs):
         Returns:
             A future; `.path` is `tinker://<run>/weights/<name>`.
         """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsRequest:
-            return SaveWeightsRequest(
-                model_id=model_id,
-                path=name,
-                seq_id=seq_id,
-                ttl_seconds=ttl_seconds,
-                overwrite=overwrite,
-                user_metadata=user_metadata,
-            )
-
-        return self._simple(
-            "TrainingClient.save_state", save_weights.asyncio_detailed, "SaveWeights", request, SaveWeightsResponse
+        request = SaveWeightsRequest(
+            model_id="", path=name, ttl_seconds=ttl_seconds, overwrite=overwrite, user_metadata=user_metadata
         )
+        calls, number = self._calls, self._calls.states.expect()
+
+        async def run(turn: Turn) -> SaveWeightsResponse:
+            payload = await calls.single(turn, save_weights.asyncio_detailed, "SaveWeights", request.wire_dict())
+            saved = parsed(payload, SaveWeightsResponse)
+            calls.states.keep(number, SavedState(saved.path))
+            return saved
+
+        return self._ordered("TrainingClient.save_state", run)
 
     def save_weights_for_sampler(
         self, name: str, ttl_seconds: int | None = None, user_metadata: dict[str, str] | None = None
@@ -66,13 +65,9 @@ class CheckpointVerbs(OrderedVerbs):
         Returns:
             A future; `.path` is `tinker://<run>/sampler_weights/<name>`. See `save_state` for the arguments.
         """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsForSamplerRequest:
-            return SaveWeightsForSamplerRequest(
-                model_id=model_id, path=name, seq_id=seq_id, ttl_seconds=ttl_seconds, user_metadata=user_metadata
-            )
-
+        request = SaveWeightsForSamplerRequest(
+            model_id="", path=name, ttl_seconds=ttl_seconds, user_metadata=user_metadata
+        )
         return self._simple(
             "TrainingClient.save_weights_for_sampler",
             save_weights_for_sampler.asyncio_detailed,
@@ -91,17 +86,9 @@ class CheckpointVerbs(OrderedVerbs):
             ttl_seconds: See `save_state`.
             age_encryption_recipients: At most ten public keys to encrypt the files for.
         """
-        model_id = self.model_id
-
-        def request(seq_id: int) -> SaveWeightsExternalRequest:
-            return SaveWeightsExternalRequest(
-                model_id=model_id,
-                path=name,
-                seq_id=seq_id,
-                ttl_seconds=ttl_seconds,
-                age_encryption_recipients=age_encryption_recipients,
-            )
-
+        request = SaveWeightsExternalRequest(
+            model_id="", path=name, ttl_seconds=ttl_seconds, age_encryption_recipients=age_encryption_recipients
+        )
         return self._simple(
             "TrainingClient.save_weights_external",
             save_weights_external.asyncio_detailed,
@@ -167,15 +154,12 @@ class CheckpointVerbs(OrderedVerbs):
     def _load(
         self, call: str, path: str, weights_access_token: str | None, *, optimizer: bool
     ) -> APIFuture[LoadWeightsResponse]:
-        model_id = self.model_id
+        request = LoadWeightsRequest(path=path, optimizer=optimizer, weights_access_token=weights_access_token)
+        calls, number = self._calls, self._calls.states.expect()
 
-        def request(seq_id: int) -> LoadWeightsRequest:
-            return LoadWeightsRequest(
-                model_id=model_id,
-                seq_id=seq_id,
-                path=path,
-                optimizer=optimizer,
-                weights_access_token=weights_access_token,
-            )
+        async def run(turn: Turn) -> LoadWeightsResponse:
+            payload = await calls.single(turn, load_weights.asyncio_detailed, "LoadWeights", request.wire_dict())
+            calls.states.keep(number, SavedState(path, optimizer, weights_access_token))
+            return parsed(payload, LoadWeightsResponse)
 
-        return self._simple(call, load_weights.asyncio_detailed, "LoadWeights", request, LoadWeightsResponse)
+        return self._ordered(call, run)

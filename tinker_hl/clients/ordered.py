@@ -6,28 +6,19 @@ It knows no verb.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import attrs
-
+from tinker_hl.clients.model_making import TrainedModel
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.poller import Payload
-from tinker_hl.session import json_body
+from tinker_hl.session import WireRecord
 from tinker_hl.turns import Turn
 from tinker_hl.types import GetInfoResponse
 from tinker_hl.types.record import Answer
 
-__all__ = ["OrderedVerbs", "TrainedModel", "base_model_of", "parsed"]
+__all__ = ["OrderedVerbs", "base_model_of", "parsed"]
 
 A = TypeVar("A", bound=Answer)
-
-
-@attrs.frozen
-class TrainedModel:
-    """A model that exists on the server, and the calls to it."""
-
-    calls: ModelCalls
-    info: GetInfoResponse
 
 
 class OrderedVerbs:
@@ -41,29 +32,36 @@ class OrderedVerbs:
         self._own_model = model
 
     @property
-    def _model(self) -> TrainedModel:
-        return self._own_model
-
-    @property
     def model_id(self) -> str:
         """The server's id of the model, which is the id of its training run."""
         return self._model.calls.model_id
 
-    def _simple(
-        self, call: str, function: Any, request_type: str, request: Callable[[int], Any], kind: type[A]
-    ) -> APIFuture[A]:
-        """One request in its turn, answered by a JSON object of the given type."""
-        calls = self._model.calls
+    @property
+    def _model(self) -> TrainedModel:
+        """The model; a client whose model is being made blocks until it exists."""
+        return self._own_model
+
+    @property
+    def _calls(self) -> ModelCalls:
+        """The order of the model's calls, which is there before the model is."""
+        return self._own_model.calls
+
+    async def _made(self) -> TrainedModel:
+        """The model, once it exists."""
+        return self._own_model
+
+    def _simple(self, call: str, function: Any, request_type: str, request: WireRecord, kind: type[A]) -> APIFuture[A]:
+        """One request in its turn, which gives it model and sequence id, answered by an object of the given type."""
+        calls, fields = self._calls, request.wire_dict()
 
         async def run(turn: Turn) -> A:
-            payload = await calls.single(turn, function, request_type, lambda seq_id: json_body(request(seq_id)))
-            return parsed(payload, kind)
+            return parsed(await calls.single(turn, function, request_type, fields), kind)
 
         return self._ordered(call, run)
 
     def _ordered(self, call: str, run: Callable[[Turn], Any]) -> APIFuture[Any]:
         """Reserve the call's place now, and run it when its turn comes."""
-        turn = self._model.calls.reserve(call)
+        turn = self._calls.reserve(call)
         return APIFuture(run(turn), on_end=turn.give_up)
 
 

@@ -10,41 +10,31 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
 from tinker_api.api.service import get_server_capabilities
-from tinker_api.api.training import create_model, get_info
-from tinker_api.api.weights import get_weights_info, load_weights
 
+from tinker_hl.clients.model_making import make_fresh, make_from_state
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
-from tinker_hl.clients.training import PendingTrainingClient, TrainedModel, TrainingClient
+from tinker_hl.clients.training import PendingTrainingClient, TrainingClient
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIStatusError
 from tinker_hl.events import Listener
 from tinker_hl.futures import APIFuture
-from tinker_hl.generated_client import EncodedBody
 from tinker_hl.model_calls import ModelCalls
-from tinker_hl.poller import Promise
 from tinker_hl.retry import Clock, RetryConfig, RetryPolicy
-from tinker_hl.session import EndStatus, Session, SessionOptions, json_body
+from tinker_hl.session import EndStatus, Session, SessionOptions
 from tinker_hl.transport import Transport
 from tinker_hl.types import (
     AdamOptimizerConfig,
     CreateModelRequest,
-    GetInfoResponse,
     GetServerCapabilitiesResponse,
     LoadWeightsRequest,
-    LoadWeightsResponse,
     LoraConfig,
     OptimizerConfig,
-    WeightsInfoResponse,
 )
 
 __all__ = ["ServiceClient"]
 
 CONSOLE = "https://tinker.thinkingmachines.ai"
-NOT_UNDERSTOOD = frozenset({400, 404, 405, 422})
-"""Statuses by which a server may say that it cannot make a model by loading it."""
 
 
 class ServiceClient:
@@ -127,8 +117,16 @@ class ServiceClient:
         if not (train_mlp or train_attn or train_unembed):
             raise AssertionError("at least one of train_mlp, train_attn, train_unembed must be True")
         lora = LoraConfig(rank=rank, seed=seed, train_mlp=train_mlp, train_attn=train_attn, train_unembed=train_unembed)
-        number = self._number()
-        return PendingTrainingClient(self._create(number, base_model, lora, user_metadata, optimizer))
+        request = CreateModelRequest(
+            session_id="",
+            model_seq_id=self._number(),
+            base_model=base_model,
+            user_metadata=None if user_metadata is None else dict(user_metadata),
+            lora_config=lora,
+            optimizer_config=optimizer or AdamOptimizerConfig(),
+        )
+        calls, call = ModelCalls(self._session), "ServiceClient.create_lora_training_client"
+        return PendingTrainingClient(calls, call, lambda turn: make_fresh(calls, call, request))
 
     async def create_lora_training_client_async(
         self,
@@ -338,97 +336,31 @@ class ServiceClient:
         )
         return GetServerCapabilitiesResponse.model_validate_json(answer.content)
 
-    async def _create(
-        self,
-        number: int,
-        base_model: str,
-        lora: LoraConfig,
-        user_metadata: dict[str, str] | None,
-        optimizer: OptimizerConfig | None,
-        call: str = "ServiceClient.create_lora_training_client",
-    ) -> TrainingClient:
-        request = CreateModelRequest(
-            session_id=await self._session.opened(),
-            model_seq_id=number,
-            base_model=base_model,
-            user_metadata=user_metadata,
-            lora_config=lora,
-            optimizer_config=optimizer or AdamOptimizerConfig(),
-        )
-        made = await self._future(create_model.asyncio_detailed, call, "CreateModel", json_body(request))
-        return await self._client(call, orjson.loads(made)["model_id"])
-
     def _from_state(
         self,
         path: str,
-        base_model: str | None,
+        base_model: str | Mapping[str, str] | None,
         user_metadata: dict[str, str] | None,
         weights_access_token: str | None,
         *,
         optimizer: OptimizerConfig | None = None,
         with_optimizer: bool,
     ) -> PendingTrainingClient:
-        number = self._number()
+        if isinstance(base_model, Mapping):
+            # Release 0.7 of the official SDK has the metadata in this place, and no base model.
+            user_metadata, base_model = dict(base_model), None
         request = LoadWeightsRequest(
-            model_seq_id=number,
+            model_seq_id=self._number(),
             base_model=base_model,
-            user_metadata=user_metadata,
+            user_metadata=None if user_metadata is None else dict(user_metadata),
             path=path,
             optimizer=with_optimizer,
             optimizer_config=optimizer,
             weights_access_token=weights_access_token,
         )
         suffix = "_with_optimizer" if with_optimizer else ""
-        call = f"ServiceClient.create_training_client_from_state{suffix}"
-        return PendingTrainingClient(self._load(call, number, request))
-
-    async def _load(self, call: str, number: int, request: LoadWeightsRequest) -> TrainingClient:
-        """Make a model by loading it; step by step on a server that cannot do it in one."""
-        session_id = await self._session.opened()
-        if not self._session.connection.capabilities.has_config:
-            return await self._load_in_steps(call, number, request)
-        body = json_body(request.model_copy(update={"session_id": session_id}))
-        try:
-            loaded = await self._future(load_weights.asyncio_detailed, call, "LoadWeights", body)
-        except APIStatusError as error:
-            if error.status_code not in NOT_UNDERSTOOD:
-                raise
-            return await self._load_in_steps(call, number, request)
-        model_id = LoadWeightsResponse.model_validate_json(loaded).model_id
-        return await self._client(call, model_id or f"{session_id}:train:{number}")
-
-    async def _load_in_steps(self, call: str, number: int, request: LoadWeightsRequest) -> TrainingClient:
-        question = EncodedBody(orjson.dumps({"tinker_path": request.path}))
-        answer = await self._session.request(get_weights_info.asyncio_detailed, call, body=question)
-        info = WeightsInfoResponse.model_validate_json(answer.content)
-        lora = LoraConfig(
-            rank=info.lora_rank or 32,
-            train_unembed=info.train_unembed is not False,
-            train_mlp=info.train_mlp is not False,
-            train_attn=info.train_attn is not False,
-        )
-        base_model = request.base_model or info.base_model
-        client = await self._create(
-            number, base_model, lora, _texts(request.user_metadata), request.optimizer_config, call
-        )
-        load = client.load_state_with_optimizer if request.optimizer else client.load_state
-        await load(request.path, request.weights_access_token)
-        return client
-
-    async def _client(self, call: str, model_id: str) -> TrainingClient:
-        body = EncodedBody(orjson.dumps({"model_id": model_id, "type": "get_info"}))
-        answer = await self._session.request(get_info.asyncio_detailed, call, body=body)
-        info = GetInfoResponse.model_validate_json(answer.content)
-        return TrainingClient(TrainedModel(ModelCalls(self._session, model_id), info))
-
-    async def _future(self, function: Any, call: str, request_type: str, body: EncodedBody) -> bytes:
-        """Submit a request that has no place in a model's order, and wait for its result."""
-        clock = self._session.connection.clock
-        started = clock.now()
-        answer = await self._session.request(function, call, body=body)
-        took = clock.now() - started
-        promise = Promise(request_id=answer.parsed.request_id, request_type=request_type, call=call, submitted_in=took)
-        return (await self._session.result(promise)).content
+        calls, call = ModelCalls(self._session), f"ServiceClient.create_training_client_from_state{suffix}"
+        return PendingTrainingClient(calls, call, lambda turn: make_from_state(calls, turn, request))
 
 
 def _ending(error: BaseException | None) -> tuple[EndStatus, str | None]:
@@ -441,7 +373,3 @@ def _ending(error: BaseException | None) -> tuple[EndStatus, str | None]:
 def _tags() -> tuple[str, ...]:
     tags = (tag.strip() for tag in os.environ.get("TINKER_TAGS", "").split(","))
     return tuple(dict.fromkeys(tag for tag in tags if tag))
-
-
-def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str] | None:
-    return None if metadata is None else {key: str(value) for key, value in metadata.items()}

@@ -4,7 +4,7 @@ Each method checks its arguments and reserves its place in the calling thread, a
 here waits for the network. What a pass or a step computes is the server's business, how calls travel is `ModelCalls`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -13,14 +13,15 @@ from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl import loop
 from tinker_hl.clients.checkpoints import CheckpointVerbs
-from tinker_hl.clients.ordered import TrainedModel, base_model_of, parsed
+from tinker_hl.clients.model_making import TrainedModel
+from tinker_hl.clients.ordered import base_model_of, parsed
+from tinker_hl.clients.recovery import RECOVER, Recovery
 from tinker_hl.clients.sampling import PendingSamplingClient, Sampler, SamplingClient, open_sampler
 from tinker_hl.custom_loss import CustomLossFn, evaluate, forward_datums, require_torch, with_surrogate_metrics
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
-from tinker_hl.model_calls import Pass
+from tinker_hl.model_calls import ModelCalls, Pass
 from tinker_hl.retry import RetryConfig
-from tinker_hl.session import json_body
 from tinker_hl.turns import Turn, waited_for
 from tinker_hl.types import (
     Datum,
@@ -131,11 +132,7 @@ class TrainingClient(CheckpointVerbs):
         params = optim_params if optim_params is not None else adam_params
         if params is None:
             raise TypeError("optim_step needs the step's settings, such as AdamParams(learning_rate=1e-4)")
-        model_id = self.model_id
-
-        def request(seq_id: int) -> OptimStepRequest:
-            return OptimStepRequest(model_id=model_id, seq_id=seq_id, optim_params=params)
-
+        request = OptimStepRequest(model_id="", optim_params=params)
         return self._simple(
             "TrainingClient.optim_step", optim_step.asyncio_detailed, "OptimStep", request, OptimStepResponse
         )
@@ -161,28 +158,23 @@ class TrainingClient(CheckpointVerbs):
             A future that can also be used as the client itself.
         """
         call = "TrainingClient.save_weights_and_get_sampling_client"
-        model = self._model
-        number = model.calls.session.next_sampler()
-
-        def request(seq_id: int) -> SaveWeightsForSamplerRequest:
-            return SaveWeightsForSamplerRequest(
-                model_id=model.calls.model_id, sampling_session_seq_id=number, kind=kind, seq_id=seq_id
-            )
-
-        turn = model.calls.reserve(call)
+        calls = self._calls
+        request = SaveWeightsForSamplerRequest(
+            model_id="", sampling_session_seq_id=calls.session.next_sampler(), kind=kind
+        )
+        turn = calls.reserve(call)
         function = save_weights_for_sampler.asyncio_detailed
 
         async def run() -> SamplingClient:
-            payload = await model.calls.single(
-                turn, function, "SaveWeightsForSampler", lambda seq_id: json_body(request(seq_id))
-            )
+            payload = await calls.single(turn, function, "SaveWeightsForSampler", request.wire_dict())
             saved = parsed(payload, SaveWeightsForSamplerResponseInternal)
+            info = (await self._made()).info
             if saved.sampling_session_id is None and saved.path is not None:
                 return await open_sampler(
-                    model.calls.session,
+                    calls.session,
                     call,
                     model_path=saved.path,
-                    base_model=base_model_of(model.info),
+                    base_model=base_model_of(info),
                     retry_config=retry_config,
                     record_stability_info=record_stability_info,
                 )
@@ -190,10 +182,10 @@ class TrainingClient(CheckpointVerbs):
                 raise APIResponseValidationError(None, None, "the server saved weights, but named no sampling session")
             return SamplingClient(
                 Sampler(
-                    model.calls.session,
+                    calls.session,
                     sampling_session_id=saved.sampling_session_id,
-                    base_model=base_model_of(model.info),
-                    tokenizer_id=model.info.model_data.tokenizer_id,
+                    base_model=base_model_of(info),
+                    tokenizer_id=info.model_data.tokenizer_id,
                     retry_config=retry_config,
                     record_stability_info=record_stability_info,
                 )
@@ -211,17 +203,59 @@ class TrainingClient(CheckpointVerbs):
             retry_config: How its samples are retried.
             record_stability_info: Whether the server should keep what some losses need later.
         """
-        model = self._model
-        return PendingSamplingClient(
-            open_sampler(
-                model.calls.session,
+        calls = self._calls
+        calls.session.refuse_closed()
+
+        async def run() -> SamplingClient:
+            return await open_sampler(
+                calls.session,
                 "TrainingClient.create_sampling_client",
                 model_path=model_path,
-                base_model=base_model_of(model.info),
+                base_model=base_model_of((await self._made()).info),
                 retry_config=retry_config,
                 record_stability_info=record_stability_info,
             )
-        )
+
+        return PendingSamplingClient(run())
+
+    # When a call is lost.
+
+    def recover(self, path: str | None = None) -> "PendingTrainingClient":
+        """Go on after an error that left open what the server did; this client takes no calls any more.
+
+        A submission whose fate is unknown is made again, under the same number and with the same content, so that
+        nothing is done twice. When the server takes it, the same model goes on: every call that this client was asked
+        for took effect, but for those that raised `SubmissionFailedError`, which are to be made again. When the server
+        has lost the model, another one is made from a saved state, and everything after that state is to be made again.
+
+        Args:
+            path: The state to go on from where the model is lost; None for the newest one that this client saved,
+                loaded or was made from, its optimizer included.
+
+        Returns:
+            A future that can also be used as the client itself; `resumed_from` tells which of the two it was. Asked
+            again it is the same, unless it failed.
+
+        Raises:
+            ModelLostError: From the future: the model is lost, and no state of it is known.
+        """
+        calls = self._calls
+        with calls.lock:
+            known = calls.successor
+            if isinstance(known, PendingTrainingClient) and not known.has_failed():
+                return known
+            new = ModelCalls(calls.session)
+
+            async def make(first: Turn) -> TrainedModel:
+                return await Recovery(calls, new, first, path).run(await self._made())
+
+            calls.successor = successor = PendingTrainingClient(new, RECOVER, make)
+        return successor
+
+    @property
+    def resumed_from(self) -> str | None:
+        """The saved state that `recover` made this client's model from; None if it is still its first model."""
+        return self._model.resumed_from
 
     # About the model.
 
@@ -317,13 +351,13 @@ class TrainingClient(CheckpointVerbs):
             loss_fn_config=dict(loss_fn_config) if loss_fn_config is not None else None,
             backward=backward,
         )
-        calls = self._model.calls
+        calls = self._calls
         return self._ordered(call, lambda turn: calls.run_pass(turn, work))
 
     async def _run_custom(
         self, turn: Turn, given: list[Datum], first: list[Datum], loss_fn: CustomLossFn
     ) -> ForwardBackwardOutput:
-        calls = self._model.calls
+        calls = self._calls
         forward = Pass(call=turn.name, data=first, loss_fn="cross_entropy", loss_fn_config=None, backward=False)
         output = await calls.run_pass(turn, forward, keep=True)
         token = waited_for.set(calls.turns)
@@ -336,14 +370,50 @@ class TrainingClient(CheckpointVerbs):
 
 
 class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
-    """A future of a training client that can also be used as the client itself: each use then waits for it."""
+    """A future of a training client that can also be used as the client itself.
 
-    def __init__(self, coroutine: Any) -> None:
-        APIFuture.__init__(self, coroutine)
+    Calls made on it return at once and wait their turn behind the model's creation; if that fails, so do they, with the
+    same error. Only what needs the model at once blocks until it exists: `model_id`, `resumed_from`, `get_info`,
+    `get_tokenizer`, `get_console_url`. In a coroutine, await the client before these.
+
+    Args:
+        calls: Of the model that is being made.
+        call: The public method that makes it.
+        make: Makes it, in the first place of its calls.
+    """
+
+    def __init__(self, calls: ModelCalls, call: str, make: Callable[[Turn], Coroutine[Any, Any, TrainedModel]]) -> None:
+        self._own_calls = calls
+        turn = calls.reserve(call)
+
+        async def run() -> TrainingClient:
+            try:
+                return TrainingClient(await make(turn))
+            except BaseException as error:
+                calls.never_began(call, error)
+                raise
+
+        def end() -> None:
+            calls.creation_ended(call)
+            turn.give_up()
+
+        APIFuture.__init__(self, run(), on_end=end)
+
+    def has_failed(self) -> bool:
+        """Whether there will be no client."""
+        return self.done() and (self.cancelled() or self.exception() is not None)
 
     @property
     def _model(self) -> TrainedModel:
+        self._warn_if_a_loop_waits()
         return self.result()._model
+
+    @property
+    def _calls(self) -> ModelCalls:
+        return self._own_calls
+
+    async def _made(self) -> TrainedModel:
+        return (await self)._model
 
 
 def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
