@@ -1,5 +1,6 @@
 """Every Python snippet of the docs runs as it stands: those of a page one after the other, as a reader would."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -47,9 +48,13 @@ def test_every_option_that_the_pages_name_exists() -> None:
     """Options of `tinker-hl`, as the pages write them in shell blocks."""
     used = {found for page in DOCS.glob("*.md") for found in COMMAND.findall(page.read_text(encoding="utf-8"))}
     assert {"serve", "train"} <= {command for command, _ in used}
-    for command in {command for command, _ in used}:
+    for command, words in used:
+        arguments = list(itertools.takewhile(lambda word: not word.startswith("-"), words.split()))
         helped = subprocess.run(
-            [Path(sys.executable).parent / "tinker-hl", command, "--help"], capture_output=True, text=True, check=True
+            [Path(sys.executable).parent / "tinker-hl", command, *arguments, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        named = {word for other, words in used for word in words.split() if other == command and word.startswith("--")}
+        named = {word for word in words.split() if word.startswith("--")}
         assert {option for option in named if option not in helped.stdout} == set(), command
