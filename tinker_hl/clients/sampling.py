@@ -10,8 +10,8 @@ import base64
 import itertools
 import random
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import numpy as np
@@ -51,6 +51,9 @@ CLONE_BLOCK = 10**9
 INLINE_BYTES = 64 * 1024
 SINCE_0_38 = ("topk_sample_logprobs", "prompt_alt_tokens_k", "record_stability_info")
 """Fields that are sent only when they are used: other servers may refuse what they do not know."""
+
+
+R = TypeVar("R")
 
 
 class Sampler:
@@ -247,6 +250,11 @@ class SamplingClient:
     def _sampler(self) -> Sampler:
         return self._own_sampler
 
+    def _when_made(self, use: Callable[[Sampler], Coroutine[Any, Any, R]]) -> APIFuture[R]:
+        """Use the sampler, once there is one."""
+        self._own_sampler.session.refuse_closed()
+        return APIFuture(use(self._own_sampler))
+
     def sample(
         self,
         prompt: ModelInput,
@@ -281,7 +289,6 @@ class SamplingClient:
         _check(prompt, num_samples, target_prompt_logprobs, prompt_alt_tokens_k)
         if prompt_logprobs_last_n is not None and (prompt_logprobs_last_n < 1 or not include_prompt_logprobs):
             raise ValueError("prompt_logprobs_last_n must be at least 1, and needs include_prompt_logprobs=True")
-        sampler = self._sampler
         request = SampleRequest(
             num_samples=num_samples,
             prompt=prompt,
@@ -292,10 +299,13 @@ class SamplingClient:
             target_prompt_logprobs=target_prompt_logprobs,
             prompt_alt_tokens_k=prompt_alt_tokens_k,
             prompt_logprobs_last_n=prompt_logprobs_last_n,
-            record_stability_info=sampler.record_stability_info,
         )
-        sampler.session.refuse_closed()
-        return APIFuture(sampler.sample("SamplingClient.sample", request))
+
+        async def run(sampler: Sampler) -> SampleResponse:
+            noted = attrs.evolve(request, record_stability_info=True) if sampler.record_stability_info else request
+            return await sampler.sample("SamplingClient.sample", noted)
+
+        return self._when_made(run)
 
     def compute_logprobs(
         self, prompt: ModelInput, prompt_logprobs_last_n: int | None = None
@@ -310,7 +320,6 @@ class SamplingClient:
             A future of one value for each token, natural logarithm, None for the first and for those not scored.
         """
         _check(prompt, 1, None, 0)
-        sampler = self._sampler
         request = SampleRequest(
             num_samples=1,
             prompt=prompt,
@@ -318,15 +327,14 @@ class SamplingClient:
             prompt_logprobs=True,
             prompt_logprobs_last_n=prompt_logprobs_last_n,
         )
-        sampler.session.refuse_closed()
 
-        async def run() -> list[float | None]:
+        async def run(sampler: Sampler) -> list[float | None]:
             response = await sampler.sample("SamplingClient.compute_logprobs", request)
             if response.prompt_logprobs is None:
                 raise TinkerError("the server scored no prompt, although it was asked to")
             return response.prompt_logprobs
 
-        return APIFuture(run())
+        return self._when_made(run)
 
     def get_tokenizer(self) -> "Tokenizer":
         """The tokenizer of the base model: `encode` gives a list of ids, `decode` text."""
@@ -403,14 +411,25 @@ class SamplingClient:
 
 
 class PendingSamplingClient(SamplingClient, APIFuture[SamplingClient]):
-    """A future of a sampling client that can also be used as the client itself: each use then waits for it."""
+    """A future of a sampling client that can also be used as the client itself.
+
+    Calls made on it return at once and wait for the client. What does not go to the service, as `get_base_model`,
+    blocks until it is there; in a coroutine, await the client before that.
+    """
 
     def __init__(self, coroutine: Any, on_end: Any = None) -> None:
         APIFuture.__init__(self, coroutine, on_end)
 
     @property
     def _sampler(self) -> Sampler:
+        self._warn_if_a_loop_waits()
         return self.result()._sampler
+
+    def _when_made(self, use: Callable[[Sampler], Coroutine[Any, Any, R]]) -> APIFuture[R]:
+        async def run() -> R:
+            return await use((await self)._sampler)
+
+        return APIFuture(run())
 
 
 async def open_sampler(
