@@ -6,6 +6,7 @@ around a client of whatever kind, also one in another process.
 """
 
 import asyncio
+import io
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -26,6 +27,8 @@ __all__ = ["FaultProxy"]
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
 LARGEST_BODY = 2**30
+GRACE = 0.05
+"""Seconds for what is under way when it ends; to the library none means for ever."""
 PIECES = 10
 """A slow body comes in so many pieces."""
 UNTOLD: frozenset[InjectedKind] = frozenset({"refused", "unresolved"})
@@ -128,10 +131,16 @@ class FaultProxy:
             connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
             door = _Door(self._upstream, session)
+
+            async def answer(request: web.Request) -> web.StreamResponse:
+                return await self._answer(request, door)
+
             application = web.Application(client_max_size=LARGEST_BODY)
-            application.router.add_route("*", "/{path:.*}", lambda request: self._answer(request, door))
+            application.router.add_route("*", "/{path:.*}", answer)
             # A client that goes away takes its request with it, as it would without a proxy.
-            runner = web.AppRunner(application, handler_cancellation=True, auto_decompress=False, shutdown_timeout=0.0)
+            runner = web.AppRunner(
+                application, handler_cancellation=True, auto_decompress=False, shutdown_timeout=GRACE
+            )
             await runner.setup()
             try:
                 site = web.TCPSite(runner, HOST, self._port)
@@ -194,7 +203,7 @@ class _Door:
             asked.method,
             URL(self._upstream + asked.url, encoded=True),
             headers=asked.headers,
-            data=asked.content or None,
+            data=io.BytesIO(asked.content) if asked.content else None,
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
         ) as answer:
