@@ -1,9 +1,11 @@
 """The official SDK in environments of its own, our service on a socket, and what the one saw of the other."""
 
+import functools
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,32 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServic
         yield running
 
 
-@pytest.fixture(scope="session", params=["0.7.0", "newest"])
-def seen(request: pytest.FixtureRequest, service: EmbeddedService) -> dict[str, Any]:
-    """What the script saw, one run for each release of the official SDK.
+@pytest.fixture(scope="session")
+def ran(service: EmbeddedService) -> Callable[[str], dict[str, Any]]:
+    """What the script saw, run once for each client: a release of the official SDK, or `ours` through compat."""
 
-    Its environment is made here when `make official` has not made it yet.
+    @functools.cache
+    def run(client: str) -> dict[str, Any]:
+        return {"asked": client, **run_script(client, service)}
+
+    return run
+
+
+@pytest.fixture(scope="session", params=["0.7.0", "newest", "ours"])
+def seen(request: pytest.FixtureRequest, ran: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """What the script saw, for each client in turn."""
+    return ran(request.param)
+
+
+def run_script(client: str, service: EmbeddedService, script: str = "training_loop.py") -> dict[str, Any]:
+    """Run a script of the folder `scripts` with a client; its last line is JSON.
+
+    The environment of an official release is made here when `make official` has not made it yet.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "PYTHON"))}
+    python = [sys.executable, "-m", "tinker_hl.compat"] if client == "ours" else [official_python(client)]
     ended = subprocess.run(
-        [official_python(request.param), SCRIPTS / "training_loop.py", MODEL],
+        [*python, SCRIPTS / script, MODEL],
         env=environment
         | {
             "TINKER_BASE_URL": service.base_url,
@@ -47,4 +66,4 @@ def seen(request: pytest.FixtureRequest, service: EmbeddedService) -> dict[str, 
         check=False,
     )
     assert ended.returncode == 0, f"{ended.stdout[-2000:]}\n{ended.stderr[-6000:]}"
-    return {"asked": request.param, **json.loads(ended.stdout.splitlines()[-1])}
+    return dict(json.loads(ended.stdout.splitlines()[-1]))

@@ -1,4 +1,7 @@
-"""The official SDK, unmodified, its newest release and 0.7.0, does a researcher's work against our service."""
+"""The official SDK, unmodified, its newest release and 0.7.0, does a researcher's work against our service.
+
+So does our own client, under the official name: the same script, the same expectations.
+"""
 
 import json
 import urllib.error
@@ -17,7 +20,7 @@ MODEL = "tinker-hl/tiny"
 
 
 def is_newer(seen: dict[str, Any]) -> bool:
-    return bool(seen["asked"] == "newest")
+    return bool(seen["asked"] != "0.7.0")
 
 
 def grad_norm(metrics: dict[str, float]) -> float:

@@ -48,6 +48,7 @@ MODULES: Final = frozenset(
         "tinker._exceptions",
         "tinker._types",
         "tinker._version",
+        "tinker.auth",
         "tinker.lib.experimental",
         "tinker.lib.retry_handler",
         "tinker.types.shared.untyped_api_future",
