@@ -7,17 +7,23 @@ from tinker_api.api.admin import get_audit_log, get_billing_usage, get_checkpoin
 from tinker_api.models import AuditEventType
 from tinker_api.types import UNSET
 
-from tinker_hl.clients.rest import RestConnection, parsed
+from tinker_hl.clients.sessionless import SessionlessClient, parsed
 from tinker_hl.futures import APIFuture
-from tinker_hl.types import AuditLogResponse, BillingUsageResponse, CurrentCheckpointStorageUsageResponse
+from tinker_hl.types import (
+    AuditLogResponse,
+    BillingUsageResponse,
+    CurrentCheckpointStorageUsageResponse,
+    GetBillingUsageRequest,
+)
+from tinker_hl.types.scalars import moment
 
 __all__ = ["AdminClient", "AuditEvents"]
 
 AuditEvents = Literal["all", "checkpoints", "projects", "teams", "organizations"]
 
 
-class AdminClient(RestConnection):
-    """See the module."""
+class AdminClient(SessionlessClient):
+    """See the module. Invariant: what cannot be a time raises at the call; the server's refusals come by the future."""
 
     def get_audit_log(self, event_type: AuditEvents = "all", day: date | None = None) -> APIFuture[AuditLogResponse]:
         """Who did what.
@@ -48,13 +54,17 @@ class AdminClient(RestConnection):
         Args:
             starting_on: A full hour.
             ending_before: A full hour, at most 14 days later.
+
+        Raises:
+            TypeError, ValueError: Neither a datetime nor ISO 8601 text.
         """
+        hours = GetBillingUsageRequest(starting_on=moment(starting_on), ending_before=moment(ending_before))
         return self._get(
             "get_billing_usage",
             BillingUsageResponse,
             get_billing_usage.asyncio_detailed,
-            starting_on=_moment(starting_on),
-            ending_before=_moment(ending_before),
+            starting_on=hours.starting_on,
+            ending_before=hours.ending_before,
         )
 
     def get_current_checkpoint_storage_usage(
@@ -87,7 +97,3 @@ class AdminClient(RestConnection):
     ) -> CurrentCheckpointStorageUsageResponse:
         """See `get_current_checkpoint_storage_usage`."""
         return await self.get_current_checkpoint_storage_usage(project_id)
-
-
-def _moment(value: datetime | str) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -3,10 +3,11 @@
 Each method makes one call and returns its future; the twins `..._async` return the plain value when awaited.
 """
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+import logging
+import os
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import orjson
 from tinker_api import models
@@ -32,17 +33,21 @@ from tinker_api.api.training_runs import get_training_run, list_training_run_che
 from tinker_api.api.weights import copy_weights, get_weights_info
 from tinker_api.types import UNSET
 
-from tinker_hl.connection import Connection
+from tinker_hl.clients.admin import AdminClient, AuditEvents
+from tinker_hl.clients.sessionless import SessionlessClient, parsed
 from tinker_hl.credentials import token_claims
-from tinker_hl.errors import APIResponseValidationError, ConfigurationError, RequestFailedError, ResponseInfo
+from tinker_hl.errors import APIResponseValidationError, APITimeoutError, ConfigurationError, RequestFailedError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.session import json_body
 from tinker_hl.types import (
+    AuditLogResponse,
+    BillingUsageResponse,
     CheckpointArchiveUrlResponse,
     CheckpointsListResponse,
     CopyWeightsRequest,
     CopyWeightsResponse,
+    CurrentCheckpointStorageUsageResponse,
     ExternalWeightsUrlsResponse,
     GetSamplerResponse,
     GetServerCapabilitiesResponse,
@@ -57,61 +62,22 @@ from tinker_hl.types import (
     WeightsInfoResponse,
     WhoamiResponse,
 )
-from tinker_hl.types.record import Answer
 
-__all__ = ["AccessScope", "RestClient", "RestConnection", "parsed"]
+__all__ = ["AccessScope", "RestClient"]
 
 AccessScope = Literal["owned", "accessible"]
 ARCHIVE_LIFETIME = timedelta(minutes=15)
 """How long an archive's link is taken to live where the server does not say."""
 TRACE_POLL_SECONDS = 5.0
+TRACE_DEADLINE = 3600.0
+"""Seconds for which a trace is waited for: longer than the largest session took, and not for ever."""
 
-A = TypeVar("A", bound=Answer)
 
+class RestClient(SessionlessClient):
+    """See the module. Paths are `tinker://<run>/<segment>/<name>`; a checkpoint id is `<segment>/<name>`.
 
-class RestConnection:
-    """What clients without a session have in common: a connection, and calls through it.
-
-    Args:
-        connection: One to share; None makes one.
-        base_url: See `ServiceClient`.
-        api_key: See `ServiceClient`.
+    Invariant: a call with arguments that cannot be meant raises at the call; everything else comes by the future.
     """
-
-    def __init__(
-        self, connection: Connection | None = None, *, base_url: str | None = None, api_key: str | None = None
-    ) -> None:
-        if connection is not None and (base_url is not None or api_key is not None):
-            raise ValueError("give a connection, or base_url and api_key, not both")
-        self._connection = connection or Connection(base_url, api_key)
-
-    def get_telemetry(self) -> None:
-        """None: nothing is uploaded."""
-
-    async def _call(self, name: str, function: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
-        call = self._connection.call(f"{type(self).__name__}.{name}")
-        return await self._connection.request(function, call, **arguments)
-
-    def _get(self, name: str, kind: type[A], function: Callable[..., Awaitable[Any]], **arguments: Any) -> APIFuture[A]:
-        """A future of a call's answer as a public type."""
-
-        async def run() -> A:
-            answer = await self._call(name, function, **arguments)
-            return parsed(answer, kind)
-
-        return APIFuture(run())
-
-    def _do(self, name: str, function: Callable[..., Awaitable[Any]], **arguments: Any) -> APIFuture[None]:
-        """A future of a call whose answer has nothing to say."""
-
-        async def run() -> None:
-            await self._call(name, function, **arguments)
-
-        return APIFuture(run())
-
-
-class RestClient(RestConnection):
-    """See the module. Paths are `tinker://<run>/<segment>/<name>`; a checkpoint id is `<segment>/<name>`."""
 
     # Runs.
 
@@ -271,16 +237,21 @@ class RestClient(RestConnection):
 
         Args:
             path: Of the source.
-            destination_project_id: The project.
+            destination_project_id: The project; None for `TINKER_PROJECT_ID`.
             ttl_seconds: Of the copy.
-            weights_access_token: For a checkpoint of somebody else.
+            weights_access_token: For a checkpoint of somebody else. It travels in a header of its own, and is in no
+                log, event or error.
 
         Returns:
             A future of the copy's path.
+
+        Raises:
+            ValueError: No project is named.
         """
-        request = CopyWeightsRequest(
-            source_path=path, destination_project_id=destination_project_id, ttl_seconds=ttl_seconds
-        )
+        project = destination_project_id or os.environ.get("TINKER_PROJECT_ID")
+        if not project:
+            raise ValueError("copy_weights needs a project: give destination_project_id, or set TINKER_PROJECT_ID")
+        request = CopyWeightsRequest(source_path=path, destination_project_id=project, ttl_seconds=ttl_seconds)
         copied = self._get(
             "copy_weights",
             CopyWeightsResponse,
@@ -331,21 +302,35 @@ class RestClient(RestConnection):
         )
 
     def export_session_trace(self, session_id: str) -> APIFuture[str]:
-        """A link to a trace of a session's work; waits until the server has made it."""
+        """A link to a trace of a session's work; waits until the server has made it, an hour at most.
 
-        async def run() -> str:
-            while True:
-                answer = await self._call(
-                    "export_session_trace", export_session_trace.asyncio_detailed, session_id=session_id
+        Raises:
+            RequestFailedError: The server could not make it.
+            APITimeoutError: It was not made within an hour.
+        """
+        return APIFuture(self._exported_trace(session_id))
+
+    async def _exported_trace(self, session_id: str) -> str:
+        name, clock, started = "export_session_trace", self._connection.clock, self._connection.clock.now()
+        told = False
+        while True:
+            answer = await self._call(name, export_session_trace.asyncio_detailed, session_id=session_id)
+            trace = parsed(answer, TraceExportResponse)
+            if trace.status == "ready" and trace.url:
+                return trace.url
+            if trace.status != "pending":
+                raise RequestFailedError(trace.error or "the trace could not be made", session_id, "server")
+            if clock.now() - started >= TRACE_DEADLINE:
+                raise APITimeoutError(
+                    None,
+                    f"the trace of session {session_id} was not made within {TRACE_DEADLINE:.0f} s",
+                    hint="The server goes on making it: call export_session_trace again later.",
                 )
-                trace = parsed(answer, TraceExportResponse)
-                if trace.status == "ready" and trace.url:
-                    return trace.url
-                if trace.status != "pending":
-                    raise RequestFailedError(trace.error or "the trace could not be made", session_id, "server")
-                await self._connection.clock.sleep(TRACE_POLL_SECONDS)
-
-        return APIFuture(run())
+            if not told:
+                detail = f"the server is making the trace of session {session_id}, which can take minutes"
+                self._connection.events.emit("notice", f"RestClient.{name}", detail=detail, level=logging.WARNING)
+                told = True
+            await clock.sleep(TRACE_POLL_SECONDS)
 
     def get_sampler(self, sampler_id: str) -> APIFuture[GetSamplerResponse]:
         """What a sampler samples from."""
@@ -356,20 +341,42 @@ class RestClient(RestConnection):
 
         Raises:
             ConfigurationError: The server gives no tokens, and the key is none.
+            APIResponseValidationError: The token does not say who it is for.
         """
 
         async def run() -> WhoamiResponse:
             await self._connection.ready()
             claims = token_claims(await self._connection.credential.value())
-            if "sub" not in claims:
+            if not claims:
                 raise ConfigurationError("the credential is a plain key, which does not say who it belongs to")
+            for claim in ("sub", "org_id"):
+                if claim not in claims:
+                    raise APIResponseValidationError(None, None, f"the token has no claim {claim!r}")
             return WhoamiResponse(
                 user_urn=str(claims["sub"]),
-                org_urn=f"tml:organization:{claims.get('org_id', '')}",
+                org_urn=f"tml:organization:{claims['org_id']}",
                 email=claims.get("email") or None,
             )
 
         return APIFuture(run())
+
+    # What `AdminClient` answers, for code that asks here.
+
+    def get_audit_log(self, event_type: AuditEvents = "all", day: date | None = None) -> APIFuture[AuditLogResponse]:
+        """See `AdminClient.get_audit_log`."""
+        return AdminClient(self._connection).get_audit_log(event_type, day)
+
+    def get_billing_usage(
+        self, starting_on: datetime | str, ending_before: datetime | str
+    ) -> APIFuture[BillingUsageResponse]:
+        """See `AdminClient.get_billing_usage`."""
+        return AdminClient(self._connection).get_billing_usage(starting_on, ending_before)
+
+    def get_current_checkpoint_storage_usage(
+        self, project_id: str | None = None
+    ) -> APIFuture[CurrentCheckpointStorageUsageResponse]:
+        """See `AdminClient.get_current_checkpoint_storage_usage`."""
+        return AdminClient(self._connection).get_current_checkpoint_storage_usage(project_id)
 
     async def _archive(self, name: str, arguments: dict[str, Any]) -> CheckpointArchiveUrlResponse:
         call = self._connection.call(f"RestClient.{name}", accept_redirect=True, headers={"Accept": "application/gzip"})
@@ -476,6 +483,22 @@ class RestClient(RestConnection):
         """See `get_sampler`."""
         return await self.get_sampler(sampler_id)
 
+    async def get_audit_log_async(self, event_type: AuditEvents = "all", day: date | None = None) -> AuditLogResponse:
+        """See `AdminClient.get_audit_log`."""
+        return await self.get_audit_log(event_type, day)
+
+    async def get_billing_usage_async(
+        self, starting_on: datetime | str, ending_before: datetime | str
+    ) -> BillingUsageResponse:
+        """See `AdminClient.get_billing_usage`."""
+        return await self.get_billing_usage(starting_on, ending_before)
+
+    async def get_current_checkpoint_storage_usage_async(
+        self, project_id: str | None = None
+    ) -> CurrentCheckpointStorageUsageResponse:
+        """See `AdminClient.get_current_checkpoint_storage_usage`."""
+        return await self.get_current_checkpoint_storage_usage(project_id)
+
 
 def _checkpoint(training_run_id: str, checkpoint_id: str) -> dict[str, Any]:
     """A checkpoint as the generated functions address it."""
@@ -488,15 +511,6 @@ def _checkpoint(training_run_id: str, checkpoint_id: str) -> dict[str, Any]:
 def _path(tinker_path: str) -> dict[str, Any]:
     parsed = ParsedCheckpointTinkerPath.from_tinker_path(tinker_path)
     return _checkpoint(parsed.training_run_id, parsed.checkpoint_id)
-
-
-def parsed(answer: Any, kind: type[A]) -> A:
-    """The public type that an answer holds; a typed error where it holds something else."""
-    try:
-        return kind.model_validate_json(answer.content)
-    except ValueError as error:
-        info = ResponseInfo(int(answer.status_code), dict(answer.headers), answer.content)
-        raise APIResponseValidationError(info, answer.content[:2000], str(error)) from error
 
 
 def _expiry(text: str | None) -> datetime:
