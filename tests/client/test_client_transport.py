@@ -12,6 +12,7 @@ import pytest
 import tinker_hl
 from tinker_hl import AsgiTransport, NetworkTransport, ServiceClient, loop
 from tinker_hl.transport import Request, Response, TransportFault
+from tinker_hl.transport.network import MAX_REDIRECTS
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
@@ -92,6 +93,57 @@ def test_redirects_are_followed_only_where_asked() -> None:
     kept, followed = run(scene)
     assert (kept.status, kept.headers["location"]) == (302, "/there")
     assert (followed.status, followed.content) == (200, b"there")
+
+
+def test_a_redirect_to_another_host_takes_no_key_along() -> None:
+    seen: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere")
+        await writer.drain()
+        writer.close()
+
+    async def scene(transport: NetworkTransport) -> Response:
+        async with listening(elsewhere) as other:
+
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                seen.append(await read_request(reader))
+                # From /here to the same host, from there to another one.
+                target = b"/again" if b"GET /here" in seen[-1] else other.encode() + b"/file"
+                head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + target
+                writer.write(head + b"\r\n\r\n")
+                await writer.drain()
+                writer.close()
+
+            async with listening(answer) as url:
+                headers = {"X-API-Key": "secret", "Accept": "application/json"}
+                return await transport.send(
+                    Request(method="GET", url=url + "/here", headers=headers, follow_redirects=True)
+                )
+
+    assert run(scene).content == b"there"
+    assert [b"secret" in request for request in seen] == [True, True, False]
+    assert b"Accept: application/json" in seen[2]
+
+
+def test_a_circle_of_redirects_ends() -> None:
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def scene(transport: NetworkTransport) -> Response:
+        async with listening(answer) as url:
+            return await transport.send(Request(method="GET", url=url, follow_redirects=True))
+
+    assert run(scene).status == 302
+    assert asked == MAX_REDIRECTS + 1
 
 
 def test_what_fails_below_is_sorted(closed_port: int) -> None:

@@ -10,11 +10,13 @@ import socket
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import attrs
 from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from tinker_hl import loop
+from tinker_hl.errors import SECRET_HEADERS
 from tinker_hl.transport.base import Request, Response, TransportFault
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_CONNECTIONS", "NetworkTransport"]
@@ -25,6 +27,8 @@ MAX_CONNECTIONS = 1024
 """Connections at once to all servers; a request beyond it waits for a free one."""
 KEEP_ALIVE = 60.0
 DNS_CACHE = 300
+MAX_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LARGE, SLICE = 512 * 1024, 128 * 1024
 """Bytes above which a body is written in slices, and of each slice."""
 
@@ -47,7 +51,20 @@ class NetworkTransport:
         loop.reset_after_fork(self)
 
     async def send(self, request: Request) -> Response:
-        """Send one request and read the whole answer; see `Transport.send`."""
+        """Send one request and read the whole answer; see `Transport.send`.
+
+        Redirects are followed here and not by aiohttp, which would take the key along to another host.
+        """
+        response = await self._once(request)
+        for _ in range(MAX_REDIRECTS):
+            location = response.headers.get("location")
+            if not request.follow_redirects or response.status not in REDIRECTS or not location:
+                break
+            request = _redirected(request, location)
+            response = await self._once(request)
+        return response
+
+    async def _once(self, request: Request) -> Response:
         if self._closed:
             raise TransportFault("lost", "the client's connections are closed")
         session = self._session or self._open()
@@ -59,7 +76,7 @@ class NetworkTransport:
                 data=_body(request.content),
                 headers=request.headers,
                 timeout=timeout,
-                allow_redirects=request.follow_redirects,
+                allow_redirects=False,
                 proxy=self._proxy(request.url),
             ) as answer:
                 content = await answer.read()
@@ -105,6 +122,15 @@ class NetworkTransport:
             skip_auto_headers=(hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         )
         return self._session
+
+
+def _redirected(request: Request, location: str) -> Request:
+    """The request that a redirect asks for: a GET, without credentials where it leads to another origin."""
+    target = URL(request.url, encoded=True).join(URL(location, encoded=True))
+    headers = dict(request.headers)
+    if target.origin() != URL(request.url, encoded=True).origin():
+        headers = {name: value for name, value in headers.items() if name.lower() not in SECRET_HEADERS}
+    return attrs.evolve(request, method="GET", url=str(target), headers=headers, content=None)
 
 
 class _LargeBody(aiohttp.payload.Payload):
