@@ -7,9 +7,9 @@ chunk i:
 |---|---|
 | `sum` | sum(v_i) |
 | `mean` | sum(w_i v_i) / sum(w_i) |
-| `min`, `max` | the least, the greatest |
+| `min`, `max` | the least, the greatest; not a number if one is none |
 | `slack` | max(v_i) - mean |
-| `hash2` | sum(v_i) mod 2^64, in whole numbers |
+| `hash2`, `hash_unordered` | sum(v_i) mod 2^64, in whole numbers, which is exact and the same everywhere |
 | `unique` | v_0 under the key, the others under `key_1`, `key_2`, ... |
 | any other | as `mean`: a number of the right size is more use than none |
 | none, or two colons | as `unique`: nothing is known of how to join them, so nothing is lost |
@@ -60,8 +60,16 @@ def _exact_sum(values: Values) -> float:
     """The sum, rounded once, so that it does not depend on where the chunks were cut."""
     try:
         return math.fsum(values)
-    except (OverflowError, ValueError):  # infinities of both signs, or a partial sum that is too large
-        return float(sum(values))
+    except (OverflowError, ValueError):  # infinities of both signs, or a sum that is too large
+        return sum(_as_float(value) for value in values)
+
+
+def _as_float(value: float) -> float:
+    """A float; a whole number beyond what a float holds is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _sum(values: Values, _: Sequence[int]) -> float:
@@ -75,12 +83,24 @@ def _mean(values: Values, weights: Sequence[int]) -> float:
     return _exact_sum([weight * value for value, weight in zip(values, weights, strict=True) if weight]) / total
 
 
+def _min(values: Values, _: Sequence[int]) -> float:
+    return math.nan if _has_nan(values) else min(values)
+
+
+def _max(values: Values, _: Sequence[int]) -> float:
+    return math.nan if _has_nan(values) else max(values)
+
+
+def _has_nan(values: Values) -> bool:
+    return any(isinstance(value, float) and math.isnan(value) for value in values)
+
+
 def _slack(values: Values, weights: Sequence[int]) -> float:
-    return max(values) - _mean(values, weights)
+    return _as_float(_max(values, weights)) - _mean(values, weights)
 
 
 def _hash2(values: Values, _: Sequence[int]) -> float:
-    if not all(math.isfinite(value) for value in values):
+    if not all(math.isfinite(value) for value in values if isinstance(value, float)):
         return math.nan
     return sum(int(value) for value in values) % _HASH_MODULUS
 
@@ -89,7 +109,8 @@ _REDUCTIONS: Final[Mapping[str, Callable[[Values, Sequence[int]], float]]] = {
     "sum": _sum,
     "mean": _mean,
     "slack": _slack,
-    "min": lambda values, _: min(values),
-    "max": lambda values, _: max(values),
+    "min": _min,
+    "max": _max,
     "hash2": _hash2,
+    "hash_unordered": _hash2,
 }

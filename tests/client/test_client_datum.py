@@ -124,7 +124,8 @@ def test_only_torch_matrices_of_targets_and_weights_are_compressed() -> None:
         ({"weights": [[1], [1, 2]]}, ValueError, "weights.*rectangular"),
         ({"weights": "abc"}, TypeError, "weights.*str"),
         ({"weights": ModelInput.empty()}, TypeError, "weights.*ModelInput"),
-        ({"my_own": [1, 2]}, KeyError, "my_own.*give an array"),
+        ({"my_own": [1, 2]}, InvalidDatumError, "my_own.*give an array"),
+        ({"weigths": [1, 2]}, InvalidDatumError, "(?s)weigths.*did you mean 'weights'".replace("did", "Did")),
         ([1], TypeError, "dict"),
     ],
 )

@@ -55,11 +55,18 @@ def test_each_reduction(key: str, values: list[float], weights: list[int] | None
     assert reduced(key, values, weights) == expected
 
 
-def test_hashes_stay_whole_numbers() -> None:
+@pytest.mark.parametrize("key", ["h:hash2", "h:hash_unordered"])
+def test_hashes_stay_whole_numbers(key: str) -> None:
     values = [2**63 + 1, 2**63 + 2, 2**53 + 1]
-    found = reduced("h:hash2", values)["h:hash2"]  # type: ignore[arg-type]  # whole numbers are numbers
+    found = reduced(key, values)[key]  # type: ignore[arg-type]  # whole numbers are numbers
     assert isinstance(found, int)
     assert found == sum(values) % 2**64
+
+
+@pytest.mark.parametrize("values", [[math.nan, 1.0], [1.0, math.nan]])
+def test_a_nan_is_not_hidden_by_the_order_of_chunks(values: list[float]) -> None:
+    for key in ("x:min", "x:max", "x:sum", "x:mean", "x:slack"):
+        assert math.isnan(reduced(key, values)[key])
 
 
 def test_a_metric_that_a_chunk_lacks_is_left_out() -> None:
@@ -67,12 +74,12 @@ def test_a_metric_that_a_chunk_lacks_is_left_out() -> None:
     assert joined.metrics == {"a:sum": 2.0}
 
 
-NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(0, 2**64 - 1)
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(10**400), 10**400)
 
 
 @given(
     key=st.text(alphabet="ab:_", max_size=6)
-    | st.sampled_from(["x:sum", "x:mean", "x:slack", "x:min", "x:max", "x:hash2", "x:unique"]),
+    | st.sampled_from(["x:sum", "x:mean", "x:slack", "x:min", "x:max", "x:hash2", "x:hash_unordered", "x:unique"]),
     parts=st.lists(st.tuples(NUMBERS, st.integers(0, 3)), min_size=1, max_size=5),
 )
 def test_nothing_makes_it_raise(key: str, parts: list[tuple[float, int]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from tinker_hl.errors import InvalidDatumError
 from tinker_hl.types.arrays import TensorDtype, as_values, is_torch_tensor
 from tinker_hl.types.image_chunk import ImageAssetPointerChunk
+from tinker_hl.types.loss_names import meant_instead
 from tinker_hl.types.model_input import ModelInput
 from tinker_hl.types.provenance import PromptProvenanceSpan, ProvenanceSpans, SampledProvenanceSpan
 from tinker_hl.types.record import Record
@@ -47,11 +48,13 @@ def as_tensor_data(key: str, value: Any) -> TensorData:
     """What a loss input of any accepted kind is on the wire.
 
     Raises:
-        KeyError: a list under a key whose dtype is not known (give an array).
+        InvalidDatumError: a list under a key whose dtype is not known (give an array).
         TypeError, ValueError: not numbers, ragged, or lossy; the message names the key.
     """
     if isinstance(value, TensorData):
         return value.frozen()
+    if isinstance(value, (list, tuple)) and key not in LIST_DTYPES:
+        raise _unknown_list(key)
     try:
         if is_torch_tensor(value):
             tensor = TensorData.from_torch(value)
@@ -68,12 +71,14 @@ def as_tensor_data(key: str, value: Any) -> TensorData:
     )
 
 
+def _unknown_list(key: str) -> InvalidDatumError:
+    meant = meant_instead(key, tuple(LIST_DTYPES))
+    hint = f"Did you mean {meant!r}?" if meant else f"Known: {', '.join(LIST_DTYPES)}."
+    return InvalidDatumError("a list has no dtype under this key; give an array", field=_field(key), hint=hint)
+
+
 def _from_list(key: str, value: Sequence[Any]) -> TensorData:
-    dtype = LIST_DTYPES.get(key)
-    if dtype is None:
-        known = ", ".join(LIST_DTYPES)
-        raise KeyError(f"loss_fn_inputs[{key!r}]: a list has no dtype under this key; give an array (known: {known})")
-    values = as_values(value, dtype)
+    values = as_values(value, LIST_DTYPES[key])
     values.flags.writeable = False
     return TensorData.adopt(values)
 
@@ -134,7 +139,8 @@ def validate_datum(datum: Datum, index: int, loss_fn: str | None = None) -> None
         loss_fn: if it is a loss of the protocol, the inputs that it needs must be there.
 
     Raises:
-        InvalidDatumError: empty, not finite, without a needed input, or with one whose rows are not the positions.
+        InvalidDatumError: empty, not finite, without a needed input, with one that is misspelt, or with one whose
+            rows are not the positions.
     """
     if not isinstance(datum, Datum):
         raise InvalidDatumError(f"a Datum is needed, got {type(datum).__name__}", datum_index=index)
@@ -143,6 +149,8 @@ def validate_datum(datum: Datum, index: int, loss_fn: str | None = None) -> None
         if key not in datum.loss_fn_inputs:
             raise InvalidDatumError(f"the loss {loss_fn!r} needs it", datum_index=index, field=_field(key))
     for key, value in datum.loss_fn_inputs.items():
+        if loss_fn in REQUIRED_INPUTS and (meant := meant_instead(key, tuple(LIST_DTYPES))):
+            raise InvalidDatumError(f"did you mean {meant!r}?", datum_index=index, field=_field(key))
         _check_input(key, value, positions, index)
     if (datum.model_input_spans is None) != (datum.loss_fn_input_spans is None):
         raise InvalidDatumError("spans are given for both fields or for neither", datum_index=index)
@@ -169,7 +177,7 @@ def _positions(model_input: ModelInput, index: int) -> int | None:
 def _check_input(key: str, value: object, positions: int | None, index: int) -> None:
     try:
         tensor = as_tensor_data(key, value)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidDatumError(str(error.args[0]), datum_index=index) from error
     if tensor.dtype == "float32" and not np.isfinite(tensor.values).all():
         place = int(np.flatnonzero(~np.isfinite(tensor.values))[0])

@@ -1,11 +1,12 @@
 """Forward and backward passes: what is asked and what comes back."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
 from tinker_hl.types.datum import Datum
+from tinker_hl.types.loss_names import LossFnType
 from tinker_hl.types.record import Answer, Record
 from tinker_hl.types.tensor_data import TensorData
 
@@ -17,11 +18,6 @@ __all__ = [
     "LossFnOutput",
     "LossFnType",
 ]
-
-LossFnType: TypeAlias = Literal[
-    "cross_entropy", "importance_sampling", "ppo", "cispo", "dro", "gspo", "stable_reinforce", "custom"
-]
-"""Each is a sum over tokens and datums, never a mean."""
 
 LossFnOutput: TypeAlias = dict[str, TensorData]
 
