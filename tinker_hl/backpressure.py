@@ -1,42 +1,65 @@
-"""What all sampling clients of one server owe it: to submit no faster than it takes.
+"""What all clients of one server owe it together: no more under way than it can take, and to slow down when told.
 
-A 429 pauses every client of the same (address, key) in this process; afterwards only a few submissions at once feel
-their way back. The module knows nothing of samples.
+Clients of the same (address, key) in this process share one `Backpressure`. A 429 to a sample pauses the samples of all
+of them; afterwards only a few submissions at once feel their way back, and each weighs more. The module knows nothing
+of samples, training or results.
 """
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tinker_hl import loop
+from tinker_hl.in_flight_budget import InFlightBudget
 from tinker_hl.retry import Clock
 
 __all__ = ["Backpressure", "backpressure_of"]
 
 SUBMISSIONS = 400
-"""Submissions at once."""
+"""Submissions of samples at once."""
 CAUTIOUS_SUBMISSIONS = 10
 """The same while the server has lately said 429."""
 CAUTION_SECONDS = 10.0
+CAUTIOUS_WEIGHT = 20
+"""How much more the bytes of a sample count while the server has lately said 429."""
 LARGE_PROMPT_BYTES = 131_072
 PAUSE, LARGE_PAUSE = 1.0, 5.0
 """Seconds to pause after a 429 that names no time, by the size of the prompt."""
 
 
 class Backpressure:
-    """One server's pauses. Invariant: nothing is submitted before `until`."""
+    """One server's limits and pauses. Invariant: no sample is submitted before `until`."""
 
     def __init__(self) -> None:
         self._until = float("-inf")
+        self._samples = InFlightBudget()
+        self._sample_bytes = InFlightBudget()
+        self._training_bytes = InFlightBudget()
+        self.response_bytes = InFlightBudget()
+        """Bytes of large results that are being read."""
         self._reset()
         loop.reset_after_fork(self)
 
+    def sample(self, limit: int) -> AbstractAsyncContextManager[None]:
+        """One sample under way, from before its submission until its result is there; at most `limit` at once."""
+        return self._samples.held(1, limit)
+
+    def training_body(self, size: int, limit: int) -> AbstractAsyncContextManager[None]:
+        """A training request of `size` bytes being built and submitted; at most `limit` bytes at once."""
+        return self._training_bytes.held(size, limit)
+
     @asynccontextmanager
-    async def submission(self, clock: Clock) -> AsyncIterator[None]:
-        """Wait for permission to submit once."""
-        async with self._slots:
-            if clock.now() < self._until + CAUTION_SECONDS:
+    async def submission(self, clock: Clock, size: int, limit: int) -> AsyncIterator[None]:
+        """Wait for permission to submit a sample once.
+
+        Args:
+            clock: The time.
+            size: Bytes of the body.
+            limit: Bytes of bodies that may be submitted at once.
+        """
+        weight = size * CAUTIOUS_WEIGHT if self._is_cautious(clock) else size
+        async with self._sample_bytes.held(weight, limit), self._slots:
+            if self._is_cautious(clock):
                 async with self._cautious_slots:
                     await self._pause(clock)
                     yield
@@ -53,6 +76,9 @@ class Backpressure:
         """Whoever waits, waits in the parent."""
         self._reset()
 
+    def _is_cautious(self, clock: Clock) -> bool:
+        return clock.now() < self._until + CAUTION_SECONDS
+
     async def _pause(self, clock: Clock) -> None:
         while clock.now() < self._until:
             await clock.sleep(self._until - clock.now())
@@ -62,11 +88,10 @@ class Backpressure:
         self._cautious_slots = asyncio.Semaphore(CAUTIOUS_SUBMISSIONS)
 
 
-_lock = threading.Lock()
 _by_server: dict[tuple[str, str], Backpressure] = {}
 
 
 def backpressure_of(server: tuple[str, str]) -> Backpressure:
-    """The process's state for one (address, key digest)."""
-    with _lock:
-        return _by_server.setdefault(server, Backpressure())
+    """The process's state for one (address, key digest); safe from any thread."""
+    found = _by_server.get(server)
+    return found if found is not None else _by_server.setdefault(server, Backpressure())

@@ -24,9 +24,15 @@ class Capabilities:
     proto_compress_fwdbwd: bool = False
     fwdbwd_max_chunk_len: int = 1024
     fwdbwd_max_chunk_bytes_count: int = 5_000_000
+    custom_loss_server_side: bool = False
+    """Whether the server runs custom losses that are uploaded to it."""
     sample_use_retrieve_futures: bool = False
     sample_join_sampling_session: bool = False
     sample_max_concurrent_requests: int = 2000
+    sample_no_retries: bool = False
+    sample_enable_stuck_detection: bool = True
+    sample_dispatch_bytes_semaphore_size: int = 10 * 2**20
+    fwdbwd_dispatch_bytes_semaphore_size: int = 50_000_000
     inflight_response_bytes_semaphore_size: int = 50 * 2**20
     billing_exception_max_pause_duration_sec: int = 3600
 

@@ -7,6 +7,7 @@ sessions, models or results.
 
 import asyncio
 import atexit
+import logging
 import os
 import random
 import weakref
@@ -18,16 +19,28 @@ import attrs
 import orjson
 from tinker_api.api.auth import exchange_token
 from tinker_api.api.service import get_client_config, get_client_dynamic_config
+from tinker_api.api.telemetry import send_telemetry
 from tinker_api.client import AuthenticatedClient
 from tinker_api.models import ClientConfigRequest
 
 from tinker_hl import local_door, loop
+from tinker_hl.billing_pause import billing_pause_of
+from tinker_hl.call_settings import options_in_force
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
+from tinker_hl.circuit_breaker import CircuitBreaker, circuits_of
 from tinker_hl.credentials import LOCAL, Credential, StaticKey, Told, find_source, resolve_base_url
-from tinker_hl.errors import APIResponseValidationError, APIStatusError, SessionClosedError, TinkerError
+from tinker_hl.errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APIStatusError,
+    SessionClosedError,
+    TinkerError,
+)
 from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
-from tinker_hl.retry import AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
+from tinker_hl.redaction import redacted, redacted_bytes
+from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
+from tinker_hl.telemetry import Telemetry, is_user_error, telemetry_enabled
 from tinker_hl.transport.base import Request, Response, Transport
 from tinker_hl.transport.network import NetworkTransport
 from tinker_hl.version import SDK_VERSION, __version__
@@ -36,6 +49,7 @@ __all__ = ["Connection"]
 
 CONFIG_TIMEOUT = 10.0
 EXIT_SECONDS = 2.0
+TELEMETRY_TIMEOUT = 5.0
 RENEWAL_DEADLINE = 20.0
 """Seconds for a new token while the old one still lives."""
 _budgets = SharedBudgets()
@@ -52,6 +66,7 @@ class Connection:
         transport: How requests travel; None for sockets.
         policy: How calls are retried.
         clock: The time, for waits between attempts.
+        circuit_breaker: When to stop trying; None for never.
     """
 
     def __init__(
@@ -63,12 +78,13 @@ class Connection:
         transport: Transport | None = None,
         policy: RetryPolicy | None = None,
         clock: Clock | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
     ) -> None:
         self.base_url = resolve_base_url(base_url)
         self.events = EventBus((log_event,))
         self.policy = policy or RetryPolicy()
         self.clock: Clock = clock or default_clock()
-        told = _credential_notices(self.events)
+        told = _notices(self.events, "credentials")
         self.credential = Credential(find_source(api_key, self.base_url, self.clock, told), self.clock, told)
         self.capabilities = Capabilities()
         self.dynamic = DynamicCapabilities()
@@ -78,6 +94,9 @@ class Connection:
         self.closed = False
         self.owns_transport = transport is None
         self.transport: Transport = transport or NetworkTransport()
+        self._breaker = circuit_breaker
+        self.telemetry = self._reports()
+        """Reports to the service; None unless the user wants them."""
         self._headers = {**_AGENT, **_access_headers(), **(headers or {})}
         self._embedded = False
         self._ready: asyncio.Task[None] | None = None
@@ -95,7 +114,11 @@ class Connection:
 
     async def send(self, request: Request) -> Response:
         """One attempt."""
-        response = await self.transport.send(request)
+        if self._breaker is None:
+            response = await self.transport.send(request)
+        else:
+            circuits = circuits_of(self.server, self._breaker)
+            response = await circuits.send(request, self.transport.send, self.clock, self._told_circuit)
         self.ever_answered = True
         return response
 
@@ -111,13 +134,35 @@ class Connection:
         """The retry state of a new call."""
         return AttemptLog(policy, self.budget, self.clock, _random)
 
+    async def paused_for_billing(self, call: str, detail: str, policy: RetryPolicy) -> bool:
+        """The server answered 402; whether that was waited out for a while and the call is to be tried again."""
+
+        def told(notice: str, level: int) -> None:
+            self.events.emit("notice", call, detail=notice, level=level, status=402)
+
+        window = self.capabilities.billing_exception_max_pause_duration_sec
+        return await billing_pause_of(self.server).waited(policy, self.clock, window, told, detail)
+
     def credential_refused(self, sent: str, *, raw: bool, token_invalid: bool) -> bool:
         """The server did not take a credential; whether another one can be tried. See `Credential.refused`."""
         return self.credential.refused(sent, raw=raw, token_invalid=token_invalid)
 
-    def told_retry(self, call: str, detail: str, attempt: int, waited: float) -> None:
+    def told_retry(self, call: str, detail: str, attempt: int, waited: float, level: int = logging.WARNING) -> None:
         """Tell listeners of a retry."""
-        self.events.emit("retried", call, detail=detail, attempt=attempt, wait_s=round(waited, 3))
+        self.events.emit("retried", call, detail=detail, attempt=attempt, wait_s=round(waited, 3), level=level)
+
+    def told_failure(self, call: str, error: TinkerError, request_id: str | None = None) -> None:
+        """Tell listeners of an error that ends a request for good."""
+        fields = {name: getattr(error, name) for name in ("status_code", "category") if hasattr(error, name)}
+        self.events.emit(
+            "failed",
+            call,
+            request_id=request_id or error.request_id,
+            detail=redacted(error.message, self.credential.secrets),
+            error_type=type(error).__name__,
+            user_error=is_user_error(error),
+            **fields,
+        )
 
     def told_notice(self, call: str, headers: Mapping[str, str]) -> None:
         """Tell listeners what the server wants the user to read."""
@@ -126,7 +171,16 @@ class Connection:
             level = 40 if headers.get("x-deprecation-level") == "error" else 30
             self.events.emit("notice", call, detail=note, level=level)
 
+    def _told_circuit(self, name: str, sentence: str, state: str) -> None:
+        level = 20 if state == "closed" else 30
+        self.events.emit("notice", f"circuit {name}", detail=sentence, level=level, circuit=name, state=state)
+
     # What clients use.
+
+    @property
+    def policy_in_force(self) -> RetryPolicy:
+        """How a call that is made now is retried: as `call_options` says, or else as the client was told."""
+        return options_in_force().retry_policy or self.policy
 
     @property
     def budget(self) -> RetryBudget:
@@ -144,9 +198,16 @@ class Connection:
         return self.capabilities.has_config if self.speaks_protobuf is None else self.speaks_protobuf
 
     def call(self, name: str, **options: Any) -> Call:
-        """The description of one call, with the headers that tell the server which public method makes it."""
-        headers = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name, **options.pop("headers", {})}
-        options.setdefault("policy", self.policy)
+        """The description of one call, with the headers that tell the server which public method makes it.
+
+        A name without a class is that of a task in the background, which no method makes.
+        """
+        told = options_in_force()
+        public = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name} if "." in name else {}
+        headers = {**public, **told.headers, **options.pop("headers", {})}
+        options.setdefault("policy", self.policy_in_force)
+        if told.timeout is not None:
+            options.setdefault("timeout", told.timeout)
         return Call(name=name, headers=headers, **options)
 
     async def request(self, function: Callable[..., Awaitable[Any]], call: Call, **arguments: Any) -> Any:
@@ -160,8 +221,14 @@ class Connection:
         Returns:
             The generated `Response`: `.status_code`, `.content`, `.headers`, `.parsed`.
         """
-        await self.ready()
-        return await call_generated(function, self.door(call), **arguments)
+        try:
+            await self.ready()
+            return await call_generated(function, self.door(call), **arguments)
+        except TinkerError as error:
+            # What is asked for only once, or left to the caller by its status, is asked for again by the caller.
+            if call.policy is not NEVER and getattr(error, "status_code", None) not in call.final_statuses:
+                self.told_failure(call.name, error)
+            raise
 
     def door(self, call: Call) -> AuthenticatedClient:
         """A generated client for one call."""
@@ -190,6 +257,8 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the transport, if it is this connection's own, and let go of the local service."""
+        if self.telemetry is not None and not self.closed:
+            await self.telemetry.aclose()
         self.closed = True
         if self._ready is not None:
             self._ready.cancel()
@@ -210,7 +279,7 @@ class Connection:
             service = await loop.in_worker(local_door.acquire)
             self._embedded = True
             self.base_url = service.base_url.rstrip("/")
-            told = _credential_notices(self.events)
+            told = _notices(self.events, "credentials")
             self.credential = Credential(StaticKey(service.api_key, "the embedded service"), self.clock, told)
         self.capabilities = await self._read_config()
         if self.capabilities.pjwt_auth_enabled:
@@ -221,7 +290,7 @@ class Connection:
             await self.refresh_dynamic()
 
     async def _read_config(self) -> Capabilities:
-        call = Call(name="client.config", policy=self.policy, raw_key=True)
+        call = Call(name="client.config", policy=self.policy_in_force, raw_key=True)
         body = ClientConfigRequest(sdk_version=SDK_VERSION)
         try:
             answer = await call_generated(get_client_config.asyncio_detailed, door(self, call), body=body)
@@ -233,7 +302,7 @@ class Connection:
 
     async def refresh_dynamic(self) -> None:
         """Read the settings that may change; a server that has none, or fails, keeps the last ones."""
-        call = Call(name="client.dynamic_config", policy=self.policy, timeout=CONFIG_TIMEOUT)
+        call = Call(name="client.dynamic_config", policy=self.policy_in_force, timeout=CONFIG_TIMEOUT)
         body = ClientConfigRequest(sdk_version=SDK_VERSION)
         try:
             answer = await call_generated(get_client_dynamic_config.asyncio_detailed, door(self, call), body=body)
@@ -251,6 +320,21 @@ class Connection:
         except TinkerError as error:
             self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error.message}", level=10)
 
+    def _reports(self) -> Telemetry | None:
+        if not telemetry_enabled():
+            return None
+        telemetry = Telemetry(weakref.WeakMethod(self._send_telemetry), self.clock, _notices(self.events, "telemetry"))
+        self.events.subscribe(telemetry.hear)
+        return telemetry
+
+    async def _send_telemetry(self, batch: bytes) -> None:
+        ready = self._ready
+        if ready is None or not ready.done() or ready.cancelled() or ready.exception() is not None:
+            raise APIConnectionError(None, "there is no connection to send it over")
+        call = Call(name="telemetry", policy=NEVER, timeout=TELEMETRY_TIMEOUT)
+        body = EncodedBody(redacted_bytes(batch, self.credential.secrets))
+        await call_generated(send_telemetry.asyncio_detailed, self.door(call), body=body)
+
     def _exchange(self) -> Callable[[], Awaitable[str]]:
         """Trades keys for tokens for as long as the connection is held; it does not hold it."""
         method = weakref.WeakMethod(self._new_token)
@@ -264,7 +348,7 @@ class Connection:
         return exchange
 
     async def _new_token(self) -> str:
-        policy = self.policy
+        policy = self.policy_in_force
         if self.credential.has_token:
             # The old token serves meanwhile: better to go on with it than to hold calls up.
             policy = attrs.evolve(policy, deadline=min(policy.deadline, RENEWAL_DEADLINE))
@@ -280,11 +364,11 @@ class Connection:
         return token
 
 
-def _credential_notices(events: EventBus) -> Told:
-    """Tells listeners what goes wrong with credentials behind the callers' backs."""
+def _notices(events: EventBus, task: str) -> Told:
+    """Tells listeners what goes wrong behind the callers' backs."""
 
     def told(detail: str, level: int) -> None:
-        events.emit("notice", "credentials", detail=detail, level=level)
+        events.emit("notice", task, detail=detail, level=level)
 
     return told
 
@@ -295,18 +379,21 @@ _owners: "weakref.WeakSet[Connection]" = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Close the sockets that are still open when the interpreter ends."""
-    transports = [connection.transport for connection in _owners if not connection.closed]
-    if transports and loop.is_running():
-        future = loop.run(_close_transports(transports))
+    """Close the sockets that are still open when the interpreter ends, once the last reports are sent."""
+    connections = [connection for connection in _owners if not connection.closed]
+    if connections and loop.is_running():
+        future = loop.run(_close(connections))
         try:
             future.result(EXIT_SECONDS)
         except TimeoutError:
             future.cancel()
 
 
-async def _close_transports(transports: Sequence[Transport]) -> None:
-    await asyncio.gather(*(transport.aclose() for transport in transports), return_exceptions=True)
+async def _close(connections: Sequence[Connection]) -> None:
+    reports = [connection.telemetry.aclose() for connection in connections if connection.telemetry is not None]
+    await asyncio.gather(*reports, return_exceptions=True)
+    closings = (connection.transport.aclose() for connection in connections)
+    await asyncio.gather(*closings, return_exceptions=True)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -17,11 +17,14 @@ Exception
     │   │   ├── RateLimitError               429
     │   │   └── InternalServerError          500 and above
     │   └── APIConnectionError               no answer arrived
-    │       └── APITimeoutError              no answer arrived in time
+    │       ├── APITimeoutError              no answer arrived in time
+    │       ├── CircuitOpenError             not sent: the circuit breaker is open  .endpoint_class .retry_after
+    │       └── NoProgressError              no sample of the client has finished for very long
     ├── RequestFailedError                   accepted, then failed             .request_id .category
     ├── SubmissionFailedError                an earlier call of this client was never accepted  .first_failure
     ├── ModelLostError                       a model is gone, and so is the way back to it
     ├── InvalidDatumError (ValueError)       a datum cannot be sent            .datum_index .field
+    ├── CustomLossError (ValueError)         a loss of the user's own cannot be used  .rule .node .metric
     ├── ConfigurationError (ValueError)      a setting is missing or wrong
     └── SessionClosedError (RuntimeError)    the session has ended
 ```
@@ -48,8 +51,10 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BillingError",
+    "CircuitOpenError",
     "ConfigurationError",
     "ConflictError",
+    "CustomLossError",
     "InternalServerError",
     "InvalidDatumError",
     "ModelLostError",
@@ -250,7 +255,12 @@ class APIResponseValidationError(APIError):
 
 
 class APIStatusError(APIError):
-    """The service answered with a status of 400 or above."""
+    """The service answered with a status of 400 or above.
+
+    `after_doubt` says whether an earlier attempt of the same call may have reached the service and been taken.
+    """
+
+    after_doubt: bool = False
 
     status_code: int = 0
 
@@ -302,9 +312,10 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: the request contradicts an earlier one."""
+    """409: the request contradicts an earlier one. It is final: asking again does not change it."""
 
     status_code = 409
+    default_hint = "If the name is taken, save under another one, or delete the older checkpoint first."
 
 
 class ResultExpiredError(APIStatusError):
@@ -347,6 +358,36 @@ class APITimeoutError(APIConnectionError):
 
     def __init__(self, request: Any = None, message: str = "Request timed out.", *, hint: str | None = None) -> None:
         super().__init__(request, message, hint=hint)
+
+
+class CircuitOpenError(APIConnectionError):
+    """Not sent, because the circuit breaker that `ServiceClient(circuit_breaker=...)` set is open.
+
+    `endpoint_class` is the class of endpoints that failed, `retry_after` the seconds after which one request will be
+    let through, `sent` whether an earlier attempt of the same call may have reached the service.
+    """
+
+    default_hint = "The service has failed several times in a row; wait retry_after seconds before the next call."
+
+    def __init__(
+        self,
+        request: Any = None,
+        message: str = "The circuit breaker is open.",
+        *,
+        endpoint_class: str = "",
+        retry_after: float = 0.0,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(request, message, hint=hint)
+        self.endpoint_class = endpoint_class
+        self.retry_after = retry_after
+        self.sent = False
+
+
+class NoProgressError(APIConnectionError):
+    """No sample of a sampling client has finished for `RetryConfig.progress_timeout` seconds."""
+
+    default_hint = "The service may be stuck. RetryConfig(progress_timeout=...) sets how long to wait."
 
 
 class RequestFailedError(TinkerError):
@@ -396,6 +437,22 @@ class InvalidDatumError(TinkerError, ValueError):
         super().__init__(f"{place}: {message}" if place else message, hint=hint)
         self.datum_index = datum_index
         self.field = field
+
+
+class CustomLossError(TinkerError, ValueError):
+    """A loss of the user's own cannot be used.
+
+    `rule` is what it does not keep to, in words of docs/custom-losses.md; `node` the operation of its graph that is to
+    blame, for a loss that was traced; `metric` the name of the metric, if it is about one.
+    """
+
+    def __init__(
+        self, message: str, *, rule: str, node: str | None = None, metric: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+        self.node = node
+        self.metric = metric
 
 
 class ConfigurationError(TinkerError, ValueError):

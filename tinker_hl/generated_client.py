@@ -24,6 +24,7 @@ from tinker_hl.errors import (
     APIConnectionError,
     APIResponseValidationError,
     APITimeoutError,
+    CircuitOpenError,
     RequestInfo,
     ResponseInfo,
     TinkerError,
@@ -121,6 +122,10 @@ class Server(Protocol):
         """The retry state of a new call."""
         ...
 
+    async def paused_for_billing(self, call: str, detail: str, policy: RetryPolicy) -> bool:
+        """The server answered 402; whether that was waited out for a while and the call is to be tried again."""
+        ...
+
     def credential_refused(self, sent: str, *, raw: bool, token_invalid: bool) -> bool:
         """The server answered 401 to this credential; whether another one can be tried."""
         ...
@@ -164,6 +169,7 @@ class Door:
         Raises:
             APIStatusError: The server refused, or kept failing until the deadline.
             APIConnectionError: It could not be reached until the deadline.
+            CircuitOpenError: The circuit breaker let no further attempt through.
         """
         if unknown:
             raise TypeError(f"a generated function passed arguments that no door knows: {sorted(unknown)}")
@@ -178,7 +184,7 @@ class Door:
 
     async def _attempts(self, method: str, url: str, own: dict[str, str], body: bytes | None) -> Answer:
         log = self._server.attempts(self._call.policy)
-        replayed = False
+        replayed = in_doubt = False
         while True:
             headers = {**await self._server.headers(raw_key=self._call.raw_key), **own}
             headers["x-stainless-retry-count"] = str(log.retries)
@@ -193,8 +199,12 @@ class Door:
             error, named, unreachable = None, None, False
             try:
                 response = await self._server.send(request)
+            except CircuitOpenError as refused:
+                refused.sent = log.retries > 0
+                raise
             except TransportFault as fault:
                 error = _connection_error(fault, request)
+                in_doubt = in_doubt or fault.kind not in ("refused", "unresolved")
                 unreachable = fault.kind in ("refused", "unresolved") and not self._server.ever_answered
             else:
                 self._server.told_notice(self._call.name, response.headers)
@@ -206,12 +216,21 @@ class Door:
                     replayed = True
                     continue
                 error = _refusal(request, response)
+                if response.status == 402 and await self._paused(error):
+                    # Not a failed attempt: the deadline counts from the payment on.
+                    log.succeeded()
+                    continue
+                error.after_doubt = in_doubt
                 if response.status in self._call.final_statuses or not _may_retry(response):
                     raise error
                 named = named_wait(response.headers)
+            in_doubt = in_doubt or getattr(error, "status_code", 429) != 429
             if not await log.wait(named=named, unreachable=unreachable):
                 raise error
             self._server.told_retry(self._call.name, error.message, log.retries, log.waited)
+
+    async def _paused(self, error: TinkerError) -> bool:
+        return await self._server.paused_for_billing(self._call.name, error.message, self._call.policy)
 
     def _refused_credential(self, headers: Mapping[str, str], response: Response) -> bool:
         return self._server.credential_refused(

@@ -95,15 +95,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
     return asyncio.run_coroutine_threadsafe(coroutine, event_loop())
 
 
-def spawn(coroutine: Coroutine[Any, Any, T], *, name: str | None = None, shared: bool = False) -> "asyncio.Task[T]":
+def spawn(
+    coroutine: Coroutine[Any, Any, T], *, name: str | None = None, shared: bool = False, own_context: bool = False
+) -> "asyncio.Task[T]":
     """Start a task that nobody needs to hold; only on the loop's thread.
 
     Args:
         coroutine: What to run.
         name: Of the task.
         shared: Its error reaches whoever awaits it; if all of them were cancelled, nobody misses it.
+        own_context: It outlives the call that starts it, and so takes none of its context variables along.
     """
-    task = asyncio.get_running_loop().create_task(coroutine, name=name)
+    context = contextvars.Context() if own_context else None
+    task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     if shared:

@@ -11,7 +11,10 @@ The poller does not know what a result means: it hands over bytes and their cont
 """
 
 import asyncio
-from collections.abc import Mapping
+import copy
+import logging
+import random
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -19,12 +22,19 @@ import orjson
 from tinker_api.api.futures import retrieve_future, retrieve_futures
 
 from tinker_hl import loop
+from tinker_hl.backpressure import backpressure_of
+from tinker_hl.call_settings import options_in_force
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIConnectionError, APIStatusError, RequestFailedError, TinkerError
+from tinker_hl.errors import APIConnectionError, APIStatusError, CircuitOpenError, RequestFailedError, TinkerError
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
-from tinker_hl.retry import NEVER, AttemptLog, named_wait
+from tinker_hl.in_flight_budget import InFlightBudget
+from tinker_hl.redaction import redacted
+from tinker_hl.retry import NEVER, AttemptLog, RetryPolicy, named_wait, status_is_retryable
 
-__all__ = ["Payload", "Poller", "Promise"]
+__all__ = ["Payload", "Poller", "Promise", "Watch"]
+
+Watch = Callable[[], None]
+"""Raises the error that a wait is to end with; called after each poll."""
 
 POLL_TIMEOUT = 45.0
 """Seconds; servers answer long polls within 30 to 40."""
@@ -35,7 +45,8 @@ HELD = 1.0
 FLOOR, CEILING = 0.05, 1.0
 """Seconds between polls that the server does not hold: the first wait, doubling up to the last."""
 BAD_REQUESTS = 3
-BILLING_PAUSE = 5.0
+WARN_EVERY = 60.0
+"""Seconds between warnings about one result that cannot be asked for."""
 ACK_TIMEOUT = 5.0
 REMEMBERED = 100_000
 
@@ -73,15 +84,24 @@ class Poller:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._slots = asyncio.Semaphore(MAX_POLLS)
-        self._bytes = _ByteBudget()
+        self._bytes = backpressure_of(connection.server).response_bytes
         self._streams: dict[tuple[str, int], _SampleStream] = {}
 
-    async def result(self, promise: Promise, stream: tuple[str, int] | None = None) -> Payload:
+    async def result(
+        self,
+        promise: Promise,
+        stream: tuple[str, int] | None = None,
+        *,
+        policy: RetryPolicy | None = None,
+        watch: Watch | None = None,
+    ) -> Payload:
         """Wait for a result.
 
         Args:
             promise: The accepted request.
             stream: The sampling session and clone number that a sample belongs to; None for other requests.
+            policy: How long an outage may be; None for the connection's own.
+            watch: May end the wait.
 
         Raises:
             RequestFailedError: The server worked on the request and failed.
@@ -90,8 +110,13 @@ class Poller:
         """
         announced = 0
         if stream is not None and self._connection.capabilities.sample_use_retrieve_futures:
-            announced = await self._stream(stream).completed(promise.request_id)
-        payload = await _Wait(self._connection, self._slots, self._bytes, promise).run(announced)
+            announced = await self._stream(stream).completed(promise.request_id, watch)
+        wait = _Wait(self._connection, self._slots, self._bytes, promise, policy, watch)
+        try:
+            payload = await wait.run(announced)
+        except TinkerError as error:
+            self._connection.told_failure(promise.call, error, promise.request_id)
+            raise
         if stream in self._streams:
             self._streams[stream].fetched(promise.request_id)
         return payload
@@ -113,17 +138,25 @@ class _Wait:
     """One wait for one result."""
 
     def __init__(
-        self, connection: Connection, slots: asyncio.Semaphore, byte_budget: "_ByteBudget", promise: Promise
+        self,
+        connection: Connection,
+        slots: asyncio.Semaphore,
+        byte_budget: InFlightBudget,
+        promise: Promise,
+        policy: RetryPolicy | None,
+        watch: Watch | None,
     ) -> None:
         self._connection = connection
         self._slots = slots
         self._byte_budget = byte_budget
         self._promise = promise
-        self._log: AttemptLog = connection.attempts(connection.policy)
+        self._policy = policy or connection.policy_in_force
+        self._watch = watch
+        self._log: AttemptLog = connection.attempts(self._policy)
         self._iteration = 0
         self._bad_requests = 0
         self._unheld = 0
-        self._unpaid_since: float | None = None
+        self._warned = float("-inf")
 
     async def run(self, announced: int) -> Payload:
         """Poll until it is over.
@@ -141,6 +174,8 @@ class _Wait:
                 if isinstance(answer, Payload):
                     self._connection.events.emit("done", self._promise.call, request_id=self._promise.request_id)
                     return answer
+                if self._watch is not None:
+                    self._watch()
                 size = answer.get("response_payload_size")
                 if isinstance(size, int) and not reserved:
                     reserved = await self._byte_budget.take(max(size, 1), self._limit)
@@ -177,6 +212,7 @@ class _Wait:
             "X-Tinker-Request-Iteration": str(self._iteration),
             "X-Tinker-Request-Type": self._promise.request_type,
             "X-Stainless-Raw-Response": "raw",
+            **options_in_force().headers,
         }
         if self._iteration == 0:
             headers["X-Tinker-Create-Promise-Roundtrip-Time"] = f"{self._promise.submitted_in:.6f}"
@@ -201,8 +237,7 @@ class _Wait:
 
     def _failed(self, body: Mapping[str, Any]) -> RequestFailedError:
         category = body.get("category")
-        message = str(body["error"])
-        self._connection.events.emit("failed", self._promise.call, request_id=self._promise.request_id, detail=message)
+        message = redacted(str(body["error"]), self._connection.credential.secrets)
         return RequestFailedError(message, self._promise.request_id, category if isinstance(category, str) else "")
 
     async def _after_status(self, error: APIStatusError) -> Mapping[str, Any]:
@@ -211,30 +246,33 @@ class _Wait:
         if status == 408:
             self._log.succeeded()
             return {**(error.body if isinstance(error.body, dict) else {}), "type": "try_again"}
-        if status == 402 and self._may_pause():
-            await self._connection.clock.sleep(BILLING_PAUSE)
+        if status == 402 and await self._connection.paused_for_billing(self._promise.call, error.message, self._policy):
+            self._log.succeeded()
             return {}
         if status == 400 and self._bad_requests < BAD_REQUESTS:
             # A proxy's noise, at times; a server that means it says so again.
             self._bad_requests += 1
-        elif status != 429 and status < 500:
+        elif not status_is_retryable(status, error.response.headers):
             error.request_id = self._promise.request_id
             raise error
         await self._wait_out(error)
         return {}
 
-    def _may_pause(self) -> bool:
-        now = self._connection.clock.now()
-        if self._unpaid_since is None:
-            self._unpaid_since = now
-        return now - self._unpaid_since < self._connection.capabilities.billing_exception_max_pause_duration_sec
-
     async def _wait_out(self, error: APIStatusError | APIConnectionError) -> None:
-        named = named_wait(error.response.headers) if isinstance(error, APIStatusError) else None
-        if not await self._log.wait(named=named):
+        if not await self._log.wait(named=_named(error)):
             error.request_id = self._promise.request_id
             raise error
-        self._connection.told_retry(self._promise.call, error.message, self._log.retries, self._log.waited)
+        self._connection.told_retry(
+            self._promise.call, error.message, self._log.retries, self._log.waited, self._retry_level()
+        )
+
+    def _retry_level(self) -> int:
+        """A warning when an outage begins and once a minute; the polls between are for who looks closely."""
+        now = self._connection.clock.now()
+        if now - self._warned < WARN_EVERY:
+            return logging.DEBUG
+        self._warned = now
+        return logging.WARNING
 
     def _tell_pending(self, answer: Mapping[str, Any]) -> None:
         state, reason = answer.get("queue_state"), answer.get("queue_state_reason")
@@ -251,7 +289,7 @@ class _Wait:
         if took >= HELD:
             self._unheld = 0
             return
-        await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(self._unheld, 10)))
+        await self._connection.clock.sleep(_pause(self._unheld))
         self._unheld += 1
 
 
@@ -270,18 +308,28 @@ class _SampleStream:
         }
         self._cursor = 0
         self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._watch: Watch | None = None
         self._early: dict[str, int] = {}
         self._fetched: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def completed(self, request_id: str) -> int:
-        """Wait until a request is finished; the size of its result in bytes, or 0 if it was not told."""
+    async def completed(self, request_id: str, watch: Watch | None = None) -> int:
+        """Wait until a request is finished.
+
+        Args:
+            request_id: Which one.
+            watch: May end the wait, and that of everybody of this stream: they are samples of one client.
+
+        Returns:
+            The size of its result in bytes, or 0 if it was not told.
+        """
+        self._watch = watch or self._watch
         if request_id in self._early:
             return self._early.pop(request_id)
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = waiter
         if self._task is None or self._task.done():
-            self._task = loop.spawn(self._run(), name="tinker-hl-announcements")
+            self._task = loop.spawn(self._run(), name="tinker-hl-announcements", own_context=True)
         try:
             return await waiter
         finally:
@@ -316,6 +364,8 @@ class _SampleStream:
     async def _listen(self, log: AttemptLog) -> None:
         unheld = 0
         while self._waiting:
+            if not self._goes_on_waiting():
+                return
             started = self._connection.clock.now()
             try:
                 news = await self._ask(timeout=POLL_TIMEOUT)
@@ -327,8 +377,21 @@ class _SampleStream:
             if self._tell(news) or self._connection.clock.now() - started >= HELD:
                 unheld = 0
             else:
-                await self._connection.clock.sleep(min(CEILING, FLOOR * 2.0 ** min(unheld, 10)))
+                await self._connection.clock.sleep(_pause(unheld))
                 unheld += 1
+
+    def _goes_on_waiting(self) -> bool:
+        """Whether nothing ends the waits; if something does, everybody is told."""
+        try:
+            if self._watch is not None:
+                self._watch()
+        except TinkerError as error:
+            for waiter in self._waiting.values():
+                if not waiter.done():
+                    waiter.set_exception(copy.copy(error))
+            self._waiting.clear()
+            return False
+        return True
 
     async def _ask(self, timeout: float, hold: float | None = None) -> Mapping[str, Any]:
         acknowledged = sorted(self._fetched)
@@ -368,9 +431,12 @@ class _SampleStream:
         if isinstance(error, APIStatusError):
             if error.status_code == 408:
                 return True
-            if error.status_code != 429 and error.status_code < 500:
+            if error.status_code == 402:
+                policy = self._connection.policy
+                return await self._connection.paused_for_billing("retrieve_futures", error.message, policy)
+            if not status_is_retryable(error.status_code, error.response.headers):
                 return False
-        if not await log.wait():
+        if not await log.wait(named=_named(error)):
             return False
         self._connection.told_retry("retrieve_futures", error.message, log.retries, log.waited)
         return True
@@ -389,29 +455,16 @@ class _SampleStream:
             self._connection.events.emit("polled", "retrieve_futures", detail=f"not acknowledged: {error.message}")
 
 
-class _ByteBudget:
-    """Bytes of large results that are being read at once. A result larger than the whole budget goes alone."""
+def _pause(unheld: int) -> float:
+    """Seconds before poll number `unheld` in a row that the server does not hold; no two waiters in step."""
+    return min(CEILING, FLOOR * 2.0 ** min(unheld, 10)) * random.uniform(0.5, 1.0)
 
-    def __init__(self) -> None:
-        self._used = 0
-        self._freed = asyncio.Condition()
 
-    async def take(self, size: int, limit: int) -> int:
-        """Wait until there is room; the size that was taken."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._used == 0 or self._used + size <= limit)
-            self._used += size
-        return size
-
-    def give_back(self, size: int) -> None:
-        """There is room again."""
-        if size:
-            self._used -= size
-            loop.spawn(self._notify())
-
-    async def _notify(self) -> None:
-        async with self._freed:
-            self._freed.notify_all()
+def _named(error: APIStatusError | APIConnectionError) -> float | None:
+    """The seconds after which it makes sense to ask again, if they are known."""
+    if isinstance(error, CircuitOpenError):
+        return error.retry_after
+    return named_wait(error.response.headers) if isinstance(error, APIStatusError) else None
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tinker_hl import loop
 from tinker_hl.connection import Connection
 from tinker_hl.errors import APIStatusError, SessionClosedError, TinkerError
 from tinker_hl.generated_client import EncodedBody
-from tinker_hl.poller import Payload, Poller, Promise
+from tinker_hl.poller import Payload, Poller, Promise, Watch
 from tinker_hl.retry import NEVER, RetryPolicy
 from tinker_hl.version import SDK_VERSION
 
@@ -32,7 +32,7 @@ HEARTBEAT_SECONDS = 10.0
 HEARTBEAT_TIMEOUT = 10.0
 REFRESH_AT_LEAST = 10.0
 HEARTBEAT_WARNING_SECONDS = 120.0
-FINISH_POLICY = RetryPolicy(deadline=10.0, connect_deadline=2.0)
+FINISH_POLICY = RetryPolicy(deadline=10.0, connect_deadline=2.0, pause_for_billing=False)
 EXIT_SECONDS = 3.0
 """Seconds that the end of the interpreter may wait for sessions to finish."""
 
@@ -168,11 +168,18 @@ class Session:
         """One call of the public method `name` through a generated function; `Connection.request` has the rest."""
         return await self.connection.request(function, self.connection.call(name), **arguments)
 
-    async def result(self, promise: Promise, stream: tuple[str, int] | None = None) -> Payload:
+    async def result(
+        self,
+        promise: Promise,
+        stream: tuple[str, int] | None = None,
+        *,
+        policy: RetryPolicy | None = None,
+        watch: Watch | None = None,
+    ) -> Payload:
         """Wait for an accepted request's result; see `Poller.result`."""
         if self._poller is None:
             self._poller = Poller(self.connection)
-        return await self._poller.result(promise, stream)
+        return await self._poller.result(promise, stream, policy=policy, watch=watch)
 
     async def aclose(self, status: EndStatus = "success", detail: str | None = None) -> None:
         """Finish it on the server and close the connection; safe to repeat."""
@@ -197,9 +204,14 @@ class Session:
             answer = await self.request(create_session.asyncio_detailed, "create_session", body=self._creation())
             self._life.session_id = answer.parsed.session_id
             self._tell_messages(orjson.loads(answer.content))
-            self.connection.events.emit("session_started", "ServiceClient", detail=str(self._life.session_id))
+            session_id = str(self._life.session_id)
+            self.connection.events.emit("session_started", "ServiceClient", detail=session_id, session_id=session_id)
+        elif self.connection.telemetry is not None:
+            self.connection.telemetry.join(self._life.session_id)
         _finish_all_first()
-        self._life.heartbeat = loop.spawn(_beat(weakref.ref(self), self._life), name="tinker-hl-heartbeat")
+        self._life.heartbeat = loop.spawn(
+            _beat(weakref.ref(self), self._life), name="tinker-hl-heartbeat", own_context=True
+        )
         return str(self._life.session_id)
 
     def _creation(self) -> EncodedBody:

@@ -125,7 +125,7 @@ def test_a_user_error_is_told_at_once() -> None:
     """Promise R15, and no retry of a conflict."""
     server = ScriptedServer()
     client = rest(server)
-    for status in (400, 401, 402, 403, 404, 409, 410, 413, 422, 501):
+    for status in (400, 401, 403, 404, 409, 410, 413, 422, 501):
         server.faults["get_server_capabilities"] = [Reply(status, {"detail": "no"}, {"x-request-id": "id-1"})]
         before = len(server.paths("get_server_capabilities"))
         started = time.monotonic()

@@ -23,6 +23,8 @@ EVERY_ERROR = [
     *(errors.status_error(refused(status)) for status in (302, 400, 401, 402, 403, 404, 409, 410, 418, 422, 429, 503)),
     errors.APIConnectionError(refused(500).request),
     errors.APITimeoutError(refused(500).request),
+    errors.CircuitOpenError(refused(500).request, "m", endpoint_class="training", retry_after=30.0),
+    errors.NoProgressError(None, "m"),
     errors.RequestFailedError("m", "r1", "user"),
     errors.SubmissionFailedError("m", errors.BadRequestError("first", response=refused(400), body=None)),
     errors.InvalidDatumError("m", datum_index=3, field="weights"),

@@ -11,6 +11,7 @@ import itertools
 import random
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -22,15 +23,18 @@ from tinker_api.api.service import get_server_capabilities
 
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
+from tinker_hl.call_settings import options_in_force
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
 from tinker_hl.connection import Connection
-from tinker_hl.errors import RateLimitError, ResultExpiredError, TinkerError
+from tinker_hl.errors import NoProgressError, RateLimitError, TinkerError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.poller import Payload, Promise
 from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait
+from tinker_hl.sampling_progress import SamplingProgress
 from tinker_hl.session import Session
+from tinker_hl.telemetry import Telemetry
 from tinker_hl.transport import NetworkTransport
 from tinker_hl.types import (
     CreateSamplingSessionRequest,
@@ -90,6 +94,7 @@ class Sampler:
         self._numbers = itertools.count()
         self._joining: asyncio.Task[int] | None = None
         self._room: asyncio.Semaphore | None = None
+        self._progress = SamplingProgress()
         loop.reset_after_fork(self)
 
     async def sample(self, call: str, request: SampleRequest) -> SampleResponse:
@@ -100,16 +105,11 @@ class Sampler:
             request: Everything but the addressing.
         """
         await self.session.opened()
-        async with self._in_flight():
-            log = self.session.connection.attempts(self._policy())
-            while True:
-                try:
-                    return await self._once(call, request)
-                except ResultExpiredError as error:
-                    # The server lost it before it was fetched: draw again, under a new number.
-                    if not await log.wait():
-                        raise
-                    self.session.connection.told_retry(call, error.message, log.retries, log.waited)
+        connection = self.session.connection
+        room = backpressure_of(connection.server).sample(max(1, connection.capabilities.sample_max_concurrent_requests))
+        async with self._own_room(), room:
+            with self._progress.one(connection.clock):
+                return await self._draw(call, request)
 
     def state(self) -> dict[str, Any]:
         """What a copy in another process needs; no secret."""
@@ -129,6 +129,7 @@ class Sampler:
         self._numbers = itertools.count()
         self._joining = None
         self._room = None
+        self._progress = SamplingProgress()
 
     async def tokenizer_place(self) -> str | None:
         """Where the tokenizer is, asking the server if need be."""
@@ -141,41 +142,59 @@ class Sampler:
             self.tokenizer_id = names.get(self.base_model)
         return self.tokenizer_id
 
-    async def _once(self, call: str, request: SampleRequest) -> SampleResponse:
-        clone = await self._clone_number()
-        seq_id = clone * CLONE_BLOCK + next(self._numbers)
-        promise, sequence_ids = await self._submit(call, request, seq_id)
+    async def _draw(self, call: str, request: SampleRequest) -> SampleResponse:
+        """Submit and fetch; again, under a new number, where the result was lost on the way. One deadline holds."""
+        connection = self.session.connection
+        policy = self._policy()
+        log = connection.attempts(policy)
+        while True:
+            submission = await self._submit(call, request, attrs.evolve(policy, deadline=log.left))
+            try:
+                return await self._fetch(submission, request, policy)
+            except NoProgressError:
+                raise
+            except TinkerError as error:
+                if not self._draws_again(call, error) or not await log.wait():
+                    raise
+                connection.told_retry(call, error.message, log.retries, log.waited)
+
+    async def _fetch(self, submission: "_Submission", request: SampleRequest, policy: RetryPolicy) -> SampleResponse:
+        promise, stream = submission.promise, (self.sampling_session_id, submission.clone)
         try:
-            payload = await self.session.result(promise, (self.sampling_session_id, clone))
+            payload = await self.session.result(promise, stream, policy=policy, watch=self._watch)
         except asyncio.CancelledError:
             self._cancel(promise)
             raise
         if len(payload.content) <= INLINE_BYTES:
-            return _decode(payload, sequence_ids, request)
-        return await loop.in_worker(_decode, payload, sequence_ids, request)
+            return _decode(payload, submission.sequence_ids, request)
+        return await loop.in_worker(_decode, payload, submission.sequence_ids, request)
 
-    async def _submit(self, call: str, request: SampleRequest, seq_id: int) -> tuple[Promise, list[str] | None]:
+    async def _submit(self, call: str, request: SampleRequest, policy: RetryPolicy) -> "_Submission":
         connection = self.session.connection
+        clone = await self._clone_number()
+        seq_id = clone * CLONE_BLOCK + next(self._numbers)
         addressed = attrs.evolve(request, sampling_session_id=self.sampling_session_id, seq_id=seq_id)
         body = _body(addressed)
         described = connection.call(
             call,
             headers={"X-Tinker-Sampling-Backpressure": "1"},
-            policy=self._policy(),
+            policy=policy,
             final_statuses=frozenset({429}),
         )
         pressure = backpressure_of(connection.server)
+        limit = connection.capabilities.sample_dispatch_bytes_semaphore_size
         started = connection.clock.now()
         while True:
             try:
-                async with pressure.submission(connection.clock):
+                async with pressure.submission(connection.clock, len(body.content), limit):
                     answer = await connection.request(sample.asyncio_detailed, described, body=body)
                 break
             except RateLimitError as error:
                 pause = pressure.pushed_back(connection.clock, len(body.content), named_wait(error.response.headers))
-                if connection.clock.now() + pause > started + self._patience():
+                if connection.clock.now() + pause > started + self._patience(policy):
                     raise
                 connection.told_retry(call, error.message, 0, pause)
+                self._watch()
         took = connection.clock.now() - started
         request_id = answer.parsed.request_id
         connection.events.emit("sent", call, request_id=request_id)
@@ -187,7 +206,7 @@ class Sampler:
             submitted_in=took,
         )
         ids = answer.parsed.sample_sequence_ids
-        return promise, list(ids) if isinstance(ids, list) else None
+        return _Submission(promise, clone, list(ids) if isinstance(ids, list) else None)
 
     def _cancel(self, promise: Promise) -> None:
         if self.session.connection.dynamic.sample_cancel_enabled:
@@ -219,21 +238,47 @@ class Sampler:
         answer = await self.session.request(join_sampling_session.asyncio_detailed, "SamplingClient", body=body)
         return int(answer.parsed.client_counter)
 
-    def _in_flight(self) -> asyncio.Semaphore:
+    def _own_room(self) -> AbstractAsyncContextManager[None]:
+        """What the user allows this client; the server's limit is for all of them together."""
+        if self.retry_config is None or self.retry_config.max_connections is None:
+            return nullcontext()
         if self._room is None:
-            room = self.session.connection.capabilities.sample_max_concurrent_requests
-            if self.retry_config is not None:
-                room = self.retry_config.max_connections or 10**6
-            self._room = asyncio.Semaphore(max(1, room))
+            self._room = asyncio.Semaphore(self.retry_config.max_connections)
         return self._room
 
     def _policy(self) -> RetryPolicy:
-        return self.session.connection.policy if self.retry_config is None else self.retry_config.policy()
+        told = options_in_force().retry_policy
+        if told is None and self.retry_config is not None:
+            return self.retry_config.policy()
+        return told or self.session.connection.policy
 
-    def _patience(self) -> float:
-        """Seconds for which 429 is waited out."""
+    def _patience(self, policy: RetryPolicy) -> float:
+        """Seconds for which 429 is waited out: as long as anything may take, unless somebody said otherwise."""
+        if not policy.enabled:
+            return 0.0
+        if options_in_force().retry_policy is not None:
+            return policy.deadline
+        return (self.retry_config or RetryConfig()).progress_timeout
+
+    def _draws_again(self, call: str, error: TinkerError) -> bool:
+        """Whether a sample whose result could not be had is submitted anew."""
+        if self.session.connection.capabilities.sample_no_retries and call == "SamplingClient.sample":
+            return False
+        return (self.retry_config or RetryConfig()).retries(error)
+
+    def _watch(self) -> None:
+        """Raise if this client is stuck."""
         config = self.retry_config or RetryConfig()
-        return config.progress_timeout if config.enable_retry_logic else 0.0
+        connection = self.session.connection
+        if config.enable_stuck_detection and connection.capabilities.sample_enable_stuck_detection:
+            self._progress.check(connection.clock.now(), config.progress_timeout)
+
+
+@attrs.frozen
+class _Submission:
+    promise: Promise
+    clone: int
+    sequence_ids: list[str] | None
 
 
 class SamplingClient:
@@ -363,8 +408,9 @@ class SamplingClient:
         """
         return _attach(orjson.loads(base64.urlsafe_b64decode(handle)), api_key)
 
-    def get_telemetry(self) -> None:
-        """None: nothing is uploaded."""
+    def get_telemetry(self) -> Telemetry | None:
+        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        return self._sampler.session.connection.telemetry
 
     async def sample_async(
         self,

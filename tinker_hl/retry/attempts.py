@@ -39,6 +39,11 @@ class AttemptLog:
         """Seconds since the first attempt, or since `succeeded`."""
         return self._clock.now() - self.started
 
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self._policy.deadline - self.elapsed)
+
     def limit(self, unreachable: bool) -> float:
         """Seconds after the first attempt beyond which there is no retry."""
         return min(self._policy.connect_deadline, self._policy.deadline) if unreachable else self._policy.deadline
