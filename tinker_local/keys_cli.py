@@ -17,7 +17,7 @@ import click
 from tinker_local.settings import DATABASE_FILE, default_data_dir
 
 if TYPE_CHECKING:
-    from tinker_local.store.database import Database
+    from tinker_local.store.database import Database, Statement
 
 __all__ = ["keys"]
 
@@ -61,7 +61,11 @@ def create(name: str, note: str, scope: Literal["own", "all"], data_dir: Path) -
     data_dir.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = digest_of(key, _secret(data_dir, API_KEYS))
     with _database(data_dir) as database:
-        _write(database, KeyRecords(database).add(digest, name, note, scope, time.time()))
+        _write(
+            database,
+            KeyRecords(database).add(digest, name, note, scope, time.time()),
+            _audited(database, "key_create", name, scope=scope),
+        )
     click.echo(key)
 
 
@@ -89,9 +93,14 @@ def revoke(key_id: int, data_dir: Path) -> None:
 
     with _database(data_dir) as database:
         records = KeyRecords(database)
-        if records.by_id(key_id) is None:
+        record = records.by_id(key_id)
+        if record is None:
             raise click.ClickException(f"there is no key {key_id}; `tinker-hl keys list` shows them")
-        _write(database, records.revoke(key_id, time.time()))
+        if record.revoked_at is not None:
+            return
+        _write(
+            database, records.revoke(key_id, time.time()), _audited(database, "key_revoke", record.name, key_id=key_id)
+        )
 
 
 @keys.command()
@@ -137,5 +146,12 @@ def _database(data_dir: Path) -> "Iterator[Database]":
         database.close()
 
 
-def _write(database: "Database", *statements: Any) -> None:
+def _audited(database: "Database", event: str, owner: str, **details: Any) -> "Statement":
+    from tinker_local.store.audit import AuditRecord, AuditRecords
+
+    record = AuditRecord(at=time.time(), owner=owner, event=event, details={"actor": "command line", **details})
+    return AuditRecords(database).add(record)
+
+
+def _write(database: "Database", *statements: "Statement") -> None:
     asyncio.run(database.write(*statements))

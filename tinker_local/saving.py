@@ -11,12 +11,14 @@ from typing import Any
 
 import attrs
 
+from tinker_local.audit import SERVICE, Audit
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, not_found
 from tinker_local.store.folders import Folders
 from tinker_local.store.paths import EXTERNAL, CheckpointPath
 from tinker_local.store.records import CheckpointRecord, Records
+from tinker_local.usage import Usage
 from tinker_local.weights_tokens import permits
 
 __all__ = ["MAX_TTL_SECONDS", "MIN_TTL_SECONDS", "Checkpoints"]
@@ -28,11 +30,21 @@ MAX_TTL_SECONDS = 10 * 365 * 24 * 3600
 class Checkpoints:
     """All checkpoints of one service."""
 
-    def __init__(self, records: Records, folders: Folders, clock: Clock, token_secret: bytes) -> None:
+    def __init__(
+        self,
+        records: Records,
+        folders: Folders,
+        clock: Clock,
+        token_secret: bytes,
+        audit: Audit,
+        usage: Usage,
+    ) -> None:
         self._records = records
         self.folders = folders
         self._clock = clock
         self._token_secret = token_secret
+        self._audit = audit
+        self._usage = usage
         self._committing = asyncio.Lock()
 
     def readable(self, path: CheckpointPath, owner: str | None, token: str | None = None) -> CheckpointRecord:
@@ -123,6 +135,8 @@ class Checkpoints:
                 raise
             record = attrs.evolve(record, size_bytes=size)
             await self._records.write(self._records.put_checkpoint(record))
+        self._usage.saved(record)
+        self._audit.note_checkpoint("save", owner, record, size_bytes=size)
         return record
 
     async def change(self, record: CheckpointRecord, **changes: Any) -> None:
@@ -138,6 +152,7 @@ class Checkpoints:
         """Those whose time is over."""
         for record in self._records.expired_checkpoints(self._clock.wall()):
             await self.delete(record.path)
+            self._audit.note_checkpoint("expire", SERVICE, record)
 
     def _expired(self, record: CheckpointRecord) -> bool:
         return record.expires_at is not None and record.expires_at <= self._clock.wall()

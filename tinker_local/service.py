@@ -8,6 +8,7 @@ import contextlib
 import logging
 from typing import Any
 
+from tinker_local.audit import SERVICE, Audit
 from tinker_local.callers import Callers
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
@@ -23,6 +24,7 @@ from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_T
 from tinker_local.store.folders import Folders
 from tinker_local.store.records import Records
 from tinker_local.supervision import Supervision
+from tinker_local.usage import Usage
 
 __all__ = ["Service"]
 
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 _SWEEP_SECONDS = 15.0
 _FORGET_SECONDS = 7 * 24 * 3600.0
 """How long reports of clients and outcomes of saves are kept."""
+_AUDIT_SECONDS = 365 * 24 * 3600.0
 
 
 class Service:
@@ -44,7 +47,11 @@ class Service:
         self.link_secret = derived(secret, LINKS)
         self.records = Records(settings.data_dir / DATABASE_FILE)
         self.folders = Folders(settings.data_dir / "checkpoints")
-        self.checkpoints = Checkpoints(self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS))
+        self.audit = Audit(self.records, clock)
+        self.usage = Usage(self.records, clock)
+        self.checkpoints = Checkpoints(
+            self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS), self.audit, self.usage
+        )
         self.callers = Callers(
             settings,
             self.records,
@@ -84,6 +91,7 @@ class Service:
         for model in self.models.all():
             await model.lane.close()
         await self._store_last_requests()
+        await self.usage.flush(storage=True)
         await self.supervision.close()
         self.records.close()
 
@@ -115,6 +123,8 @@ class Service:
             why = f"session {session.session_id} is over: nothing was heard from its client for {timeout:g} s"
             logger.info("%s", why)
             await self.end_session(session, {"type": "cancelled", "detail": "no heartbeat"}, why)
+            owner = session.record.owner
+            self.audit.note("session_cancel", SERVICE, owner=owner, session_id=session.session_id, reason="silent")
         for model in self.models.all():
             if model.gap_since is not None and model.gap_since < self.clock.monotonic() - timeout:
                 missing = model.order.next_id
@@ -122,7 +132,11 @@ class Service:
         await self.checkpoints.delete_expired()
         self.futures.sweep(self.sessions.is_open)
         await self._store_last_requests()
-        await self.records.write(*self.records.forget_before(self.clock.wall() - _FORGET_SECONDS))
+        await self.usage.flush()
+        now = self.clock.wall()
+        await self.records.write(
+            *self.records.forget_before(now - _FORGET_SECONDS), self.audit.records.forget_before(now - _AUDIT_SECONDS)
+        )
 
     async def _sweep_forever(self) -> None:
         pause = min(_SWEEP_SECONDS, self.settings.session_timeout_seconds / 4)

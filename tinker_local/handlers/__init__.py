@@ -7,6 +7,7 @@ of its own making, or nothing (204). `HANDLERS` has one for each operation, by i
 from collections.abc import Mapping
 
 from tinker_local.handlers import (
+    admin,
     auth,
     checkpoints,
     futures,
@@ -24,6 +25,7 @@ from tinker_local.handlers.call import Handler
 __all__ = ["HANDLERS"]
 
 HANDLERS: Mapping[str, Handler] = {
+    **admin.HANDLERS,
     **auth.HANDLERS,
     **checkpoints.HANDLERS,
     **futures.HANDLERS,

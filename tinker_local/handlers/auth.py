@@ -27,6 +27,7 @@ async def delete_api_key(call: Call) -> Result:
             403, "not_stored", "this key was given when the service was started; start it again without the key"
         )
     await call.service.callers.revoke(key)
+    call.service.audit.note("key_revoke", call.owner, key_id=key.key_id)
     return None
 
 

@@ -32,7 +32,9 @@ async def list_checkpoints(call: Call) -> Result:
 
 async def delete_checkpoint(call: Call) -> Result:
     """For good."""
-    await call.service.checkpoints.delete(_owned(call).path)
+    record = _owned(call)
+    await call.service.checkpoints.delete(record.path)
+    call.service.audit.note_checkpoint("delete", call.owner, record)
     return None
 
 
@@ -49,7 +51,9 @@ async def unpublish_checkpoint(call: Call) -> Result:
 async def set_checkpoint_ttl(call: Call) -> Result:
     """Give it an end, counted from now, or take it away."""
     record = _owned(call)
-    await call.service.checkpoints.change(record, expires_at=call.service.checkpoints.expiry(call.body["ttl_seconds"]))
+    ttl_seconds = call.body["ttl_seconds"]
+    await call.service.checkpoints.change(record, expires_at=call.service.checkpoints.expiry(ttl_seconds))
+    call.service.audit.note_checkpoint("set_ttl", call.owner, record, ttl_seconds=ttl_seconds)
     return None
 
 
@@ -59,6 +63,7 @@ async def get_checkpoint_archive(call: Call) -> Result:
     Clients of 0.25 take a redirect as well as JSON, older ones a redirect alone, so everybody gets that.
     """
     record = call.service.checkpoints.readable(_path(call), call.whose)
+    call.service.audit.note_checkpoint("read", call.owner, record, purpose="download")
     link = archive_link(call.service, call.request, record.path)
     return Response(status_code=302, headers={"Location": link.url, "Expires": link.expires_header})
 
@@ -68,6 +73,7 @@ async def get_external_weights_urls(call: Call) -> Result:
     record = call.service.checkpoints.readable(_path(call), call.whose)
     if record.path.kind != EXTERNAL:
         raise bad_request(f"{record.path} was not saved by save_weights_external; ask for its archive", "not_external")
+    call.service.audit.note_checkpoint("read", call.owner, record, purpose="download")
     links = await file_links(call.service, call.request, record.path)
     expires_at = min(link.expires_at for link in links.values())
     return {"urls": {name: link.url for name, link in links.items()}, "expires": rfc3339(expires_at)}
@@ -124,6 +130,7 @@ async def _set_public(call: Call, *, public: bool) -> Result:
     if record.public == public:
         raise bad_request(f"{record.path} is {'public' if public else 'private'} already", "nothing_to_do")
     await call.service.checkpoints.change(record, public=public)
+    call.service.audit.note_checkpoint("publish" if public else "unpublish", call.owner, record)
     return None
 
 

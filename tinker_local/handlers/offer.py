@@ -10,8 +10,6 @@ __all__ = ["HANDLERS", "NOT_OFFERED"]
 NOT_OFFERED: Mapping[str, str] = {
     "create_custom_loss": "custom losses run in the client, which needs no upload",
     "export_session_trace": "no traces are recorded",
-    "get_audit_log": "no audit log is kept",
-    "get_billing_usage": "nothing is billed",
 }
 """Operation id -> why, and what to do instead."""
 

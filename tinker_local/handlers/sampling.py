@@ -81,7 +81,7 @@ async def sample(call: Call) -> Result:
         fingerprint=fingerprint,
         feed=service.futures.feed(sampler.sampler_id, body["seq_id"] // CLONE),
     )
-    return _start(call, promise, sampler.source)
+    return _start(call, promise, sampler.source, run_id=sampler.record.model_id)
 
 
 def _sample_without_session(call: Call) -> Result:
@@ -100,7 +100,7 @@ def _sample_without_session(call: Call) -> Result:
         raise
 
 
-def _start(call: Call, promise: Promise, source: Source) -> Result:
+def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None = None) -> Result:
     service = call.service
     engine = service.supervision.require()
     job = decode_sample(call.body, job_id=promise.request_id, sampler_id=source.key)
@@ -121,7 +121,10 @@ def _start(call: Call, promise: Promise, source: Source) -> Result:
 
     async def run() -> Answer:
         await service.engine_samplers.ready(source)
-        return SampleAnswer(await engine.sample(job), promise.sequence_ids)
+        output = await engine.sample(job)
+        run = run_id or ("" if source.path is None else source.path.run_id)
+        service.usage.sampled(call.owner, promise.session_id, run, source.base_model, job.prompt.size, output)
+        return SampleAnswer(output, promise.sequence_ids)
 
     service.futures.add(promise)
     service.samples.start(Work(promise, run))
@@ -142,6 +145,7 @@ def _source(call: Call) -> Source:
         service.supervision.model(base_model)
         return Source.of_base(base_model)
     saved = service.checkpoints.loadable(CheckpointPath.parse(model_path), call.whose)
+    service.audit.note_checkpoint("read", call.owner, saved, purpose="sample")
     if base_model is not None and base_model != saved.base_model:
         raise bad_request(f"{model_path} was trained on {saved.base_model}, not on {base_model[:120]}", "mismatch")
     return Source.of_checkpoint(saved.path, saved.version, saved.base_model)

@@ -29,6 +29,7 @@ async def create_session(call: Call) -> Result:
         project_id=body.get("project_id"),
         display_name=body.get("display_name"),
     )
+    call.service.audit.note("session_create", call.owner, session_id=session.session_id)
     return {"type": "create_session", "session_id": session.session_id}
 
 
@@ -43,12 +44,15 @@ async def finish_session(call: Call) -> Result:
     """End it; a second time nothing happens."""
     sessions = call.service.sessions
     session_id = call.parameters["session_id"]
-    if sessions.record(session_id, call.whose).ended_at is None and sessions.is_open(session_id):
+    record = sessions.record(session_id, call.whose)
+    if record.ended_at is None and sessions.is_open(session_id):
         status = {"type": "client_finished", "reason": {"type": call.body["reason"]["type"]}}
         if call.body.get("detail") is not None:
             status["detail"] = call.body["detail"]
         why = f"session {session_id} was finished before this was done"
         await call.service.end_session(sessions.get(session_id, call.whose), status, why)
+        reason = call.body["reason"]["type"]
+        call.service.audit.note("session_finish", call.owner, owner=record.owner, session_id=session_id, reason=reason)
     return None
 
 
@@ -82,6 +86,9 @@ async def assign_session_project(call: Call) -> Result:
     else:
         changed = attrs.evolve(record, project_id=project_id)
         await call.service.records.write(call.service.records.put_session(changed))
+    call.service.audit.note(
+        "project_assign", call.owner, owner=record.owner, session_id=record.session_id, project_id=project_id
+    )
     return None
 
 

@@ -4,6 +4,7 @@ Writes that wait together are committed together. It does not know what the rows
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -18,14 +19,17 @@ __all__ = ["Database", "Row", "Statement"]
 Row = sqlite3.Row
 Statement = tuple[str, Sequence[Any]]
 
+logger = logging.getLogger(__name__)
+
 _MOST_TOGETHER = 256
 
 
 @attrs.frozen
 class _Write:
     statements: tuple[Statement, ...]
-    done: "asyncio.Future[None]"
-    loop: asyncio.AbstractEventLoop
+    done: "asyncio.Future[None] | None" = None
+    """None where nobody waits; a failure is logged then."""
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 class Database:
@@ -55,6 +59,10 @@ class Database:
         self._writes.put(_Write(statements, done, loop))
         await done
 
+    def post(self, *statements: Statement) -> None:
+        """Carry out the statements as one, soon; nobody waits."""
+        self._writes.put(_Write(statements))
+
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
         self._writes.put(None)
@@ -68,7 +76,10 @@ class Database:
             batch, open_still = self._batch()
             outcomes = _carried_out(connection, batch)
             for write, problem in zip(batch, outcomes, strict=True):
-                write.loop.call_soon_threadsafe(_tell, write.done, problem)
+                if write.loop is not None:
+                    write.loop.call_soon_threadsafe(_tell, write.done, problem)
+                elif problem is not None:
+                    logger.error("a row could not be written", exc_info=problem)
         connection.close()
 
     def _batch(self) -> tuple[list[_Write], bool]:
@@ -124,8 +135,8 @@ def _attempted(connection: sqlite3.Connection, statements: Sequence[Statement]) 
     return None
 
 
-def _tell(done: "asyncio.Future[None]", problem: Exception | None) -> None:
-    if done.cancelled():
+def _tell(done: "asyncio.Future[None] | None", problem: Exception | None) -> None:
+    if done is None or done.cancelled():
         return
     if problem is None:
         done.set_result(None)
