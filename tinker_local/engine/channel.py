@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tinker_local.engine.protocol import (
     AdamSettings,
     BaseModelInfo,
+    DimuonSettings,
     LoraSpec,
     SampledTokens,
     SampleJob,
@@ -39,6 +40,7 @@ _CLASSES: Final[Mapping[str, Callable[..., Any]]] = {
     cls.__name__: cls
     for cls in (
         AdamSettings,
+        DimuonSettings,
         BaseModelInfo,
         LoraSpec,
         ModelSource,

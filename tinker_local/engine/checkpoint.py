@@ -19,8 +19,8 @@ from torch import Tensor
 from tinker_local import durable
 from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.lora import Layout, LoraWeights, Site, make_layout
-from tinker_local.engine.optimizer import AdamState
-from tinker_local.engine.protocol import LoraSpec, UserFaultError
+from tinker_local.engine.protocol import ADAMW, DIMUON, LoraSpec, UserFaultError
+from tinker_local.engine.training import FAMILIES, OptimizerState
 
 __all__ = ["CheckpointHead", "read_head", "read_optimizer", "read_weights", "save_checkpoint"]
 
@@ -43,6 +43,13 @@ _UNSUPPORTED: Final[Mapping[str, Any]] = {
 """Settings of peft that change what the matrices mean, with the value that does not."""
 
 
+_VECTORS: Final[Mapping[str, Mapping[str, str]]] = {
+    ADAMW: {"exp_avg.": "mean", "exp_avg_sq.": "square"},
+    DIMUON: {"momentum.": "momentum"},
+}
+"""The vectors of an optimizer's state: what their names begin with in the file, and the field."""
+
+
 @attrs.frozen(kw_only=True)
 class CheckpointHead:
     """What a checkpoint says of itself."""
@@ -53,10 +60,12 @@ class CheckpointHead:
     """The served name it was trained on; None for an adapter made elsewhere."""
     base_path: str | None
     """peft's `base_model_name_or_path`."""
+    optimizer: str = ADAMW
+    """The family that it was trained with."""
 
 
 def save_checkpoint(
-    directory: Path, base: BaseModel, spec: LoraSpec, weights: LoraWeights, optimizer: AdamState | None
+    directory: Path, base: BaseModel, spec: LoraSpec, weights: LoraWeights, optimizer: OptimizerState | None
 ) -> None:
     """Write an adapter into an existing folder.
 
@@ -72,12 +81,10 @@ def save_checkpoint(
     durable.write(directory / _CONFIG, json.dumps(_peft_config(base, weights), indent=2, sort_keys=True).encode())
     durable.write(directory / _WEIGHTS, save(tensors, metadata=described))
     if optimizer is not None:
-        state = {
-            **_named(weights.layout, optimizer.mean, "exp_avg."),
-            **_named(weights.layout, optimizer.square, "exp_avg_sq."),
-            "step": torch.tensor(optimizer.steps, dtype=torch.int64),
-        }
-        durable.write(directory / _OPTIMIZER, save(state, metadata={"format": "pt", "optimizer": "adamw"}))
+        state = {"step": torch.tensor(optimizer.steps, dtype=torch.int64)}
+        for prefix, field in _VECTORS[spec.optimizer].items():
+            state |= _named(weights.layout, getattr(optimizer, field), prefix)
+        durable.write(directory / _OPTIMIZER, save(state, metadata={"format": "pt", "optimizer": spec.optimizer}))
     durable.flush_folder(directory)
 
 
@@ -144,6 +151,7 @@ def read_head(directory: Path) -> CheckpointHead:
         alpha=float(alpha),
         base_model=described.get(_BASE_KEY),
         base_path=config.get("base_model_name_or_path"),
+        optimizer=json.loads(described.get(_SPEC_KEY, "{}")).get("optimizer", ADAMW),
     )
 
 
@@ -175,31 +183,35 @@ def read_weights(directory: Path, head: CheckpointHead, base: BaseModel) -> tupl
         train_attn="attn" in parts,
         train_mlp="mlp" in parts,
         train_unembed="unembed" in parts,
+        optimizer=DIMUON if head.optimizer == DIMUON else ADAMW,
     )
     return spec, LoraWeights(layout, flat.to(base.device), head.alpha)
 
 
-def read_optimizer(directory: Path, weights: LoraWeights, base: BaseModel) -> AdamState:
+def read_optimizer(directory: Path, weights: LoraWeights, base: BaseModel, family: str) -> OptimizerState:
     """The optimizer state in a folder.
 
     Raises:
-        UserFaultError: there is none, or it does not fit the adapter.
+        UserFaultError: there is none, it is another family's, or it does not fit the adapter.
     """
     path = directory / _OPTIMIZER
     if not path.is_file():
         raise UserFaultError("the checkpoint was saved without optimizer state; load its weights only")
     with _open(path) as file:
+        saved = (file.metadata() or {}).get("optimizer", ADAMW)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if saved != family:
+        raise UserFaultError(f"the checkpoint's optimizer is {saved}, the model's is {family}; load its weights only")
     steps = tensors.pop("step", None)
     if steps is None:
         raise UserFaultError(f"{_OPTIMIZER} has no step count")
-    moments = []
-    for prefix in ("exp_avg.", "exp_avg_sq."):
+    vectors = {}
+    for prefix, field in _VECTORS[family].items():
         flat = torch.zeros(weights.layout.size, dtype=torch.float32)
         part = {_plain_name(name[len(prefix) :]): t for name, t in tensors.items() if name.startswith(prefix)}
         _fill(weights.layout, flat, part, _OPTIMIZER, base.info.name)
-        moments.append(flat.to(base.device))
-    return AdamState(moments[0], moments[1], int(steps))
+        vectors[field] = flat.to(base.device)
+    return FAMILIES[family](**vectors, steps=int(steps))
 
 
 def _plain_name(name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 
 from tinker_local.engine import checkpoint
@@ -16,17 +17,18 @@ from tinker_local.engine.base_model import BaseModel, load_base_model, pick_devi
 from tinker_local.engine.lora import LoraWeights
 from tinker_local.engine.losses import parse_loss
 from tinker_local.engine.protocol import (
-    AdamSettings,
     BaseModelInfo,
     EngineError,
     LoraSpec,
+    OptimizerFamily,
+    OptimizerSettings,
     TrainingDatum,
     TrainingOutput,
     UserFaultError,
 )
 from tinker_local.engine.recomputation import recompute_layers
 from tinker_local.engine.sampling import Sampler, Sampling
-from tinker_local.engine.training import TrainingAdapter, run_pass
+from tinker_local.engine.training import FAMILIES, TrainingAdapter, run_pass
 from tinker_local.settings import ModelSource
 
 __all__ = ["EngineCore"]
@@ -82,14 +84,24 @@ class EngineCore:
     def create_adapter(self, model_id: str, base_model: str, lora: LoraSpec) -> None:
         """See `Engine.create_adapter`."""
         base = self.base(base_model)
+        if lora.optimizer not in FAMILIES:
+            raise UserFaultError(f"optimizer {lora.optimizer!r} is not known here; there are {', '.join(FAMILIES)}")
         weights = LoraWeights.fresh(base.sites, lora, base.device)
         self.adapters[model_id] = TrainingAdapter(base, lora, weights)
 
-    def load_adapter(self, model_id: str, base_model: str | None, directory: str, optimizer: bool) -> LoraSpec:
+    def load_adapter(
+        self,
+        model_id: str,
+        base_model: str | None,
+        directory: str,
+        optimizer: bool,
+        family: OptimizerFamily | None = None,
+    ) -> LoraSpec:
         """See `Engine.load_adapter`."""
         folder = Path(directory)
         base, spec, weights = self._read(folder, base_model)
-        state = checkpoint.read_optimizer(folder, weights, base) if optimizer else None
+        spec = attrs.evolve(spec, optimizer=family or spec.optimizer)
+        state = checkpoint.read_optimizer(folder, weights, base, spec.optimizer) if optimizer else None
         self.adapters[model_id] = TrainingAdapter(base, spec, weights, state)
         return spec
 
@@ -136,7 +148,7 @@ class EngineCore:
         loss = parse_loss(loss_fn, loss_fn_config)
         return (yield from run_pass(self.adapter(model_id), data, loss, backward=backward))
 
-    def optim_step(self, model_id: str, settings: AdamSettings) -> Mapping[str, float]:
+    def optim_step(self, model_id: str, settings: OptimizerSettings) -> Mapping[str, float]:
         """See `Engine.optim_step`."""
         return self.adapter(model_id).step(settings)
 

@@ -13,11 +13,12 @@ import attrs
 import numpy as np
 
 from tinker_local.engine.protocol import (
-    AdamSettings,
     BaseModelInfo,
     EngineDiedError,
     EngineError,
     LoraSpec,
+    OptimizerFamily,
+    OptimizerSettings,
     SampledTokens,
     SampleJob,
     SampleOutput,
@@ -85,14 +86,21 @@ class NullEngine:
         self._adapters[model_id] = _Adapter(base_model, lora)
 
     async def load_adapter(
-        self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool
+        self,
+        model_id: str,
+        base_model: str | None,
+        directory: Path,
+        *,
+        optimizer: bool,
+        family: OptimizerFamily | None = None,
     ) -> LoraSpec:
         """See `Engine.load_adapter`."""
         self._check_running()
         saved = json.loads((directory / _CONFIG).read_bytes())
         if optimizer and not (directory / _OPTIMIZER).is_file():
             raise UserFaultError("the checkpoint has no optimizer state; load its weights alone")
-        adapter = _Adapter(base_model or saved["base_model_name_or_path"], LoraSpec(**saved["lora"]))
+        lora = LoraSpec(**{**saved["lora"], **({"optimizer": family} if family else {})})
+        adapter = _Adapter(base_model or saved["base_model_name_or_path"], lora)
         self._adapters[model_id] = adapter
         return adapter.lora
 
@@ -123,7 +131,7 @@ class NullEngine:
         logprobs = [np.zeros(datum.target_tokens.shape, np.float32) for datum in data]
         return TrainingOutput(logprobs=logprobs, metrics={"loss:sum": 0.0})
 
-    async def optim_step(self, model_id: str, settings: AdamSettings) -> Mapping[str, float]:
+    async def optim_step(self, model_id: str, settings: OptimizerSettings) -> Mapping[str, float]:
         """See `Engine.optim_step`. The metric tells how many passes the step has seen, which is their order."""
         adapter = self._adapter(model_id)
         passes, adapter.passes = adapter.passes, 0

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tinker_local.engine.protocol import AdamSettings, UserFaultError
 
-__all__ = ["AdamState", "adam_step", "all_finite", "check_settings"]
+__all__ = ["AdamState", "adam_step", "all_finite", "check_settings", "clip_by_norm"]
 
 _LARGEST = torch.finfo(torch.float32).max
 _CLIP_EPSILON = 1e-6
@@ -59,6 +59,14 @@ def all_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
 
 
+def clip_by_norm(gradient: Tensor, limit: float) -> float:
+    """Scale `gradient` in place so that its L2 norm is at most `limit` (0 or less is off); its norm before that."""
+    norm = _norm(gradient)
+    if limit > 0:
+        gradient.mul_(min(1.0, limit / (norm + _CLIP_EPSILON)))
+    return norm
+
+
 def _norm(gradient: Tensor) -> float:
     """L2 norm; in float64 only where the squares are too large for float32."""
     norm = float(torch.linalg.vector_norm(gradient))
@@ -82,9 +90,7 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState, settings: Ada
         UserFaultError: the settings make no sense, or the step leads to numbers that float32 cannot hold.
     """
     check_settings(settings)
-    norm = _norm(gradient)
-    if settings.grad_clip_norm > 0:
-        gradient.mul_(min(1.0, settings.grad_clip_norm / (norm + _CLIP_EPSILON)))
+    norm = clip_by_norm(gradient, settings.grad_clip_norm)
     steps = state.steps + 1
     step_size = settings.learning_rate / (1 - settings.beta1**steps)
     shrink = 1 - settings.learning_rate * settings.weight_decay

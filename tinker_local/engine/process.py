@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 from tinker_local.engine import channel
 from tinker_local.engine.protocol import (
-    AdamSettings,
     BaseModelInfo,
     EngineDiedError,
     EngineError,
     LoraSpec,
+    OptimizerFamily,
+    OptimizerSettings,
     SampleJob,
     SampleOutput,
     TrainingDatum,
@@ -124,11 +125,22 @@ class ProcessEngine:
         return self._call("create_adapter", model_id=model_id, base_model=base_model, lora=lora)
 
     def load_adapter(
-        self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool
+        self,
+        model_id: str,
+        base_model: str | None,
+        directory: Path,
+        *,
+        optimizer: bool,
+        family: OptimizerFamily | None = None,
     ) -> Coroutine[Any, Any, LoraSpec]:
         """See `Engine.load_adapter`."""
         return self._call(
-            "load_adapter", model_id=model_id, base_model=base_model, directory=directory, optimizer=optimizer
+            "load_adapter",
+            model_id=model_id,
+            base_model=base_model,
+            directory=directory,
+            optimizer=optimizer,
+            family=family,
         )
 
     def unload_adapter(self, model_id: str) -> Coroutine[Any, Any, None]:
@@ -158,7 +170,7 @@ class ProcessEngine:
             backward=backward,
         )
 
-    def optim_step(self, model_id: str, settings: AdamSettings) -> Coroutine[Any, Any, Mapping[str, float]]:
+    def optim_step(self, model_id: str, settings: OptimizerSettings) -> Coroutine[Any, Any, Mapping[str, float]]:
         """See `Engine.optim_step`."""
         return self._call("optim_step", model_id=model_id, settings=settings)
 

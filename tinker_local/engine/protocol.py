@@ -12,19 +12,24 @@ Shapes: N is the number of positions of a datum, K the number of candidate targe
 
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ADAMW",
+    "DIMUON",
     "AdamSettings",
     "BaseModelInfo",
+    "DimuonSettings",
     "Engine",
     "EngineDiedError",
     "EngineError",
     "LoraSpec",
+    "OptimizerFamily",
+    "OptimizerSettings",
     "SampleJob",
     "SampleOutput",
     "SampledTokens",
@@ -33,6 +38,11 @@ __all__ = [
     "TrainingOutput",
     "UserFaultError",
 ]
+
+
+OptimizerFamily = Literal["adamw", "dimuon"]
+ADAMW: Final = "adamw"
+DIMUON: Final = "dimuon"
 
 
 class EngineError(Exception):
@@ -63,7 +73,7 @@ class BaseModelInfo:
 
 @attrs.frozen(kw_only=True)
 class LoraSpec:
-    """The shape of an adapter. Its product is scaled by alpha / rank."""
+    """The shape of an adapter, whose product is scaled by alpha / rank, and the family of its optimizer."""
 
     rank: int = 32
     alpha: float = 32.0
@@ -71,6 +81,7 @@ class LoraSpec:
     train_attn: bool = True
     train_mlp: bool = True
     train_unembed: bool = True
+    optimizer: OptimizerFamily = ADAMW
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +94,18 @@ class AdamSettings:
     eps: float = 1e-12
     weight_decay: float = 0.0
     grad_clip_norm: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class DimuonSettings:
+    """One Dimuon step; `tinker_local.engine.dimuon` has its definition. Clipping is by global norm (0 is off)."""
+
+    learning_rate: float
+    beta1: float = 0.9
+    grad_clip_norm: float = 0.0
+
+
+OptimizerSettings = AdamSettings | DimuonSettings
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -194,11 +217,18 @@ class Engine(Protocol):
         ...
 
     def load_adapter(
-        self, model_id: str, base_model: str | None, directory: Path, *, optimizer: bool
+        self,
+        model_id: str,
+        base_model: str | None,
+        directory: Path,
+        *,
+        optimizer: bool,
+        family: OptimizerFamily | None = None,
     ) -> Coroutine[Any, Any, LoraSpec]:
         """Read a checkpoint folder into `model_id`, which is made if it does not exist; optimizer state if asked.
 
-        `base_model` None takes the one that the checkpoint names. Returns the shape that the checkpoint has.
+        `base_model` None takes the one that the checkpoint names; `family` None, the checkpoint's family of optimizer.
+        Returns the shape that the model has then.
         """
         ...
 
@@ -225,7 +255,7 @@ class Engine(Protocol):
         """Run the data through the model; with `backward`, add the gradient of the summed loss to what is there."""
         ...
 
-    def optim_step(self, model_id: str, settings: AdamSettings) -> Coroutine[Any, Any, Mapping[str, float]]:
+    def optim_step(self, model_id: str, settings: OptimizerSettings) -> Coroutine[Any, Any, Mapping[str, float]]:
         """Apply the gradients gathered so far, then clear them; returns metrics, the gradient norm among them."""
         ...
 

@@ -14,15 +14,30 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from tinker_local.engine import dimuon, optimizer
 from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.batching import plan_batches
+from tinker_local.engine.dimuon import DimuonState, dimuon_step
 from tinker_local.engine.lora import LoraWeights, SingleAdapter
 from tinker_local.engine.losses import Loss, check_data
-from tinker_local.engine.optimizer import AdamState, adam_step, all_finite, check_settings
-from tinker_local.engine.protocol import AdamSettings, LoraSpec, TrainingDatum, TrainingOutput, UserFaultError
+from tinker_local.engine.optimizer import AdamState, adam_step, all_finite
+from tinker_local.engine.protocol import (
+    ADAMW,
+    DIMUON,
+    AdamSettings,
+    DimuonSettings,
+    LoraSpec,
+    OptimizerSettings,
+    TrainingDatum,
+    TrainingOutput,
+    UserFaultError,
+)
 
-__all__ = ["TrainingAdapter", "run_pass", "target_logprobs"]
+__all__ = ["FAMILIES", "TrainingAdapter", "run_pass", "target_logprobs"]
 
+OptimizerState = AdamState | DimuonState
+FAMILIES: Final[Mapping[str, type[AdamState] | type[DimuonState]]] = {ADAMW: AdamState, DIMUON: DimuonState}
+"""The optimizers, by their names on the wire."""
 MAX_POSITIONS: Final = 8192
 """Positions of one micro-batch."""
 _LOGIT_ELEMENTS: Final = 2**24
@@ -36,12 +51,12 @@ class TrainingAdapter:
     """
 
     def __init__(
-        self, base: BaseModel, spec: LoraSpec, weights: LoraWeights, optimizer: AdamState | None = None
+        self, base: BaseModel, spec: LoraSpec, weights: LoraWeights, state: OptimizerState | None = None
     ) -> None:
         self.base = base
         self.spec = spec
         self.weights = weights
-        self.optimizer = optimizer or AdamState.fresh(weights.flat)
+        self.optimizer = state or FAMILIES[spec.optimizer].fresh(weights.flat)
         self.gradient: Tensor | None = None
         self._leaves = [
             (a.requires_grad_(), b.requires_grad_()) for a, b in weights.layout.views(weights.flat.detach())
@@ -68,18 +83,27 @@ class TrainingAdapter:
             raise UserFaultError("the gradient of this batch is not finite; it was dropped, the model is unchanged")
         self.gradient = total
 
-    def step(self, settings: AdamSettings) -> Mapping[str, float]:
+    def step(self, settings: OptimizerSettings) -> Mapping[str, float]:
         """One optimizer step; the gathered gradient is used up. Without one nothing changes and the norm is 0.
 
         Raises:
-            UserFaultError: see `adam_step`; weights, optimizer and gradient are as before.
+            UserFaultError: the settings are another optimizer's, or see `adam_step` and `dimuon_step`; weights,
+                optimizer and gradient are as before.
         """
-        check_settings(settings)
-        if self.gradient is None:
-            return {"grad_norm": 0.0, "learning_rate": settings.learning_rate}
-        metrics = adam_step(self.weights.flat, self.gradient.clone(), self.optimizer, settings)
+        flat, gradient, state = self.weights.flat, self.gradient, self.optimizer
+        if isinstance(settings, AdamSettings) and isinstance(state, AdamState):
+            optimizer.check_settings(settings)
+            metrics = None if gradient is None else adam_step(flat, gradient.clone(), state, settings)
+        elif isinstance(settings, DimuonSettings) and isinstance(state, DimuonState):
+            dimuon.check_settings(settings)
+            layout = self.weights.layout
+            metrics = None if gradient is None else dimuon_step(layout, flat, gradient.clone(), state, settings)
+        else:
+            raise UserFaultError(
+                f"the model's optimizer is {self.spec.optimizer}, and these are another one's settings"
+            )
         self.gradient = None
-        return metrics
+        return metrics or {"grad_norm": 0.0, "learning_rate": settings.learning_rate}
 
 
 @attrs.frozen(eq=False)
