@@ -19,11 +19,12 @@ import orjson
 from tinker_api.api.training import forward, forward_backward
 
 from tinker_hl import loop
+from tinker_hl.backpressure import backpressure_of
 from tinker_hl.chunking import plan_chunks
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
 from tinker_hl.codec.pieces import EncodedDatum
-from tinker_hl.errors import APIError, APIStatusError, SubmissionFailedError, TinkerError
+from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.poller import Payload, Promise
@@ -33,13 +34,17 @@ from tinker_hl.session import Session
 from tinker_hl.turns import PartlyTakenError, Turn, Turns
 from tinker_hl.types import Datum, ForwardBackwardOutput
 
-__all__ = ["ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
+__all__ = ["REFUSED", "ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
 
 PARALLEL_CHUNKS = 8
 INLINE_BYTES = 64 * 1024
 """A result up to this size is decoded on the loop's thread: the hop to a worker would cost more."""
 NOT_UNDERSTOOD = frozenset({400, 415, 422})
 """Statuses by which a server may say that it does not know a body's form."""
+REFUSED = frozenset({400, 413, 415, 422})
+KNOWS_REPEATS = REFUSED | {404, 410}
+"""Statuses that a request gets for what it is: one that was taken before gets its promise instead. Others, as 401, are
+given before the server looks for that, and say nothing of an earlier attempt that was cut off."""
 
 
 @attrs.frozen(kw_only=True)
@@ -195,6 +200,15 @@ class ModelCalls:
             f"{call} was not made: {failed} made no model ({type(error).__name__}: {error})", error
         )
 
+    async def plan(self, data: Sequence[Datum]) -> Sequence[range]:
+        """The datums of each request, by the server's limits, for passes that are to be cut alike."""
+        await self.session.connection.ready()
+        return await loop.in_worker(self._plan, data)
+
+    def _plan(self, data: Sequence[Datum]) -> Sequence[range]:
+        limits = self.session.connection.capabilities
+        return plan_chunks(data, max_items=limits.fwdbwd_max_chunk_len, max_bytes=limits.fwdbwd_max_chunk_bytes_count)
+
     async def _output(self, promise: Promise) -> ForwardBackwardOutput:
         payload = await self.session.result(promise)
         codec = proto_codec if payload.is_protobuf else json_codec
@@ -204,12 +218,8 @@ class ModelCalls:
         return await loop.in_worker(decode, payload.content)
 
     async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
-        limits = self.session.connection.capabilities
-
         def encode() -> _Encoded:
-            chunks = work.chunks or plan_chunks(
-                work.data, max_items=limits.fwdbwd_max_chunk_len, max_bytes=limits.fwdbwd_max_chunk_bytes_count
-            )
+            chunks = work.chunks or self._plan(work.data)
             codec = proto_codec if protobuf else json_codec
             return _Encoded(chunks, [codec.encode_datum(datum) for datum in work.data], protobuf)
 
@@ -265,11 +275,14 @@ class ModelCalls:
         build = _build_compressed if compress else _build
         size = sum(map(len, datums))
         arguments = (self.model_id, seq_id, datums, work, encoded.protobuf)
-        body = build(*arguments) if size <= INLINE_BYTES else await loop.in_worker(build, *arguments)
         plain_forward = not (work.backward or encoded.protobuf)
         function = forward.asyncio_detailed if plain_forward else forward_backward.asyncio_detailed
         request_type = "ForwardBackward" if work.backward else "Forward"
-        return await self._post(work.call, function, request_type, body, protobuf=encoded.protobuf)
+        connection = self.session.connection
+        limit = connection.capabilities.fwdbwd_dispatch_bytes_semaphore_size
+        async with backpressure_of(connection.server).training_body(size, limit):
+            body = build(*arguments) if size <= INLINE_BYTES else await loop.in_worker(build, *arguments)
+            return await self._post(work.call, function, request_type, body, protobuf=encoded.protobuf)
 
     async def _post(
         self,
@@ -297,7 +310,10 @@ class ModelCalls:
 def certainly_not_taken(error: BaseException) -> bool:
     """Whether a failed submission was certainly not taken: it was refused outright, or never left this process."""
     if isinstance(error, APIStatusError):
-        return status_refuses(error.status_code)
+        told = not error.after_doubt or error.status_code in KNOWS_REPEATS
+        return status_refuses(error.status_code) and told
+    if isinstance(error, CircuitOpenError):
+        return not error.sent
     return not isinstance(error, (APIError, asyncio.CancelledError))
 
 

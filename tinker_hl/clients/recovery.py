@@ -12,10 +12,10 @@ from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl.clients.model_making import TrainedModel, make_from_state
 from tinker_hl.errors import APIStatusError, ModelLostError, RequestFailedError, SubmissionFailedError, TinkerError
-from tinker_hl.model_calls import ModelCalls, MovedError, certainly_not_taken
+from tinker_hl.model_calls import REFUSED, ModelCalls, MovedError, certainly_not_taken
 from tinker_hl.poller import Promise
 from tinker_hl.saved_states import SavedState
-from tinker_hl.turns import PartlyTakenError, Turn
+from tinker_hl.turns import LostSubmission, PartlyTakenError, Turn
 from tinker_hl.types import LoadWeightsRequest, SaveWeightsForSamplerRequest
 
 __all__ = ["RECOVER", "Recovery"]
@@ -78,24 +78,31 @@ class Recovery:
 
     async def _same_model(self) -> None:
         """Settle what is open, and see that the model is there. Raises `_GoneError` if it is not."""
-        turns = self._old.turns
-        sent = await self._sent_again()
-        self._new.begin(self._old.model_id, turns.next_id if turns.lost is None else turns.lost.ids.stop)
+        lost = self._old.turns.lost
+        if lost is None:
+            self._new.begin(self._old.model_id, self._old.turns.next_id)
+            await self._probe()
+            return
+        sent = await self._sent_again(lost)
+        self._new.begin(self._old.model_id, lost.ids.stop if sent else lost.ids.start)
         if not sent or not await self._done(sent):
             await self._probe()
 
-    async def _sent_again(self) -> Sequence[Promise]:
-        """Submit the lost submission again, if there is one."""
-        lost = self._old.turns.lost
-        if lost is None:
-            return []
+    async def _sent_again(self, lost: LostSubmission) -> Sequence[Promise]:
+        """Submit the lost submission again; nothing if the server will not have it, and so never had it."""
         try:
             promises: list[Promise] = await lost.send(lost.ids)
         except PartlyTakenError as error:
             raise _verdict(error.__cause__ or error) from error.__cause__
-        except TinkerError as error:
-            raise _verdict(error) from error
+        except APIStatusError as error:
+            if error.status_code not in REFUSED:
+                raise _verdict(error) from error
+            self._tell(f"what was submitted again is refused: {error.message}")
+            return []
         return promises
+
+    def _tell(self, detail: str) -> None:
+        self._old.session.connection.events.emit("notice", RECOVER, detail=detail, level=30)
 
     async def _done(self, promises: Sequence[Promise]) -> bool:
         """Whether what was submitted again has succeeded, which only a model that is there can do."""
@@ -106,8 +113,7 @@ class Recovery:
         for failure in failures:
             if not isinstance(failure, TinkerError):
                 raise failure
-            detail = f"what was submitted again has failed: {failure.message}"
-            self._old.session.connection.events.emit("notice", RECOVER, detail=detail, level=30)
+            self._tell(f"what was submitted again has failed: {failure.message}")
         return not failures
 
     async def _probe(self) -> None:
