@@ -34,9 +34,9 @@ class CountingEngine(NullEngine):
         self.saved += 1
         await super().save_adapter(*given, optimizer=optimizer)
 
-    async def load_adapter(self, *given: Any, optimizer: bool) -> Any:
+    async def load_adapter(self, *given: Any, **options: Any) -> Any:
         self.loaded += 1
-        return await super().load_adapter(*given, optimizer=optimizer)
+        return await super().load_adapter(*given, **options)
 
 
 def test_peer_fault_04_ready_means_ready_and_the_engine_comes_back(bench: Bench) -> None:

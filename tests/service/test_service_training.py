@@ -41,7 +41,8 @@ def test_an_alias_is_kept_as_the_models_name(api: Api) -> None:
     ("change", "status"),
     [
         ({"base_model": "unknown"}, 400),
-        ({"optimizer_config": {"type": "dimuon", "version": 1}}, 400),
+        ({"optimizer_config": {"type": "dimuon", "version": 2}}, 400),
+        ({"optimizer_config": {"type": "sgd"}}, 400),
         ({"lora_config": {"rank": 0}}, 422),
         ({"lora_config": {"rank": 4096}}, 422),
         ({"lora_config": {"rank": 4, "train_attn": False, "train_mlp": False, "train_unembed": False}}, 422),
@@ -52,6 +53,27 @@ def test_an_alias_is_kept_as_the_models_name(api: Api) -> None:
 def test_a_model_that_cannot_be_made_is_refused(api: Api, change: dict[str, Any], status: int) -> None:
     body = {"session_id": api.session(), "model_seq_id": 0, "base_model": "null/base", **change}
     api.refused(status, "create_model", body=body)
+
+
+def test_a_model_with_dimuon_says_so_and_takes_its_steps_alone(api: Api) -> None:
+    dimuon = {"type": "dimuon", "version": 1}
+    session_id = api.session()
+    body = {"session_id": session_id, "model_seq_id": 0, "base_model": "null/base", "optimizer_config": dimuon}
+    model_id = api.result(api.ok("create_model", body=body))["model_id"]
+    assert api.ok("get_info", body={"model_id": model_id})["optimizer_config"] == dimuon
+    step = {"model_id": model_id, "seq_id": 1, "optimizer_params": {"type": "dimuon", "learning_rate": 1e-3}}
+    api.result(api.ok("optim_step", body=step))
+    adam = {"model_id": model_id, "seq_id": 2, "adam_params": {"learning_rate": 1e-3}}
+    assert "the model's optimizer is dimuon, not 'adamw'" in str(api.refused(400, "optim_step", body=adam))
+    wrong = {"model_id": model_id, "seq_id": 2, "optimizer_params": {**step["optimizer_params"], "eps": 1.0}}
+    api.refused(422, "optim_step", body=wrong)
+    save = {"model_id": model_id, "seq_id": 2, "path": "kept"}
+    path = api.result(api.ok("save_weights", body=save))["path"]
+    assert api.ok("get_weights_info", body={"tinker_path": path})["optimizer_config"] == dimuon
+    for number, (asked, family) in enumerate([(None, dimuon), ({"type": "adamw"}, {"type": "adamw"})], start=1):
+        load = {"session_id": session_id, "model_seq_id": number, "path": path, "optimizer": False}
+        loaded = api.result(api.ok("load_weights", body=load | ({"optimizer_config": asked} if asked else {})))
+        assert api.ok("get_info", body={"model_id": loaded["model_id"]})["optimizer_config"] == family
 
 
 def test_passes_and_steps_in_json(api: Api) -> None:

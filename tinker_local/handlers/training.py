@@ -6,19 +6,18 @@ from typing import Any
 
 import attrs
 
-from tinker_local.engine.protocol import AdamSettings, LoraSpec
-from tinker_local.errors import bad_request, conflict, invalid
+from tinker_local.engine.protocol import LoraSpec
+from tinker_local.errors import conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
 from tinker_local.service import Service
 from tinker_local.store.records import RunRecord
+from tinker_local.wire.optimizer import family_of, settings_of, shown_family
 from tinker_local.wire.training import ForwardBackwardCall, decode_json, decode_proto
 
-__all__ = ["HANDLERS", "check_optimizer", "new_model", "slot_taken"]
-
-ADAMW: Mapping[str, Any] = {"type": "adamw"}
+__all__ = ["HANDLERS", "new_model", "slot_taken"]
 
 
 async def create_model(call: Call) -> Result:
@@ -32,14 +31,15 @@ async def create_model(call: Call) -> Result:
         return taken
     engine = service.supervision.require()
     base_model = service.supervision.model(body["base_model"]).name
-    check_optimizer(body.get("optimizer_config"))
     lora = _lora(body.get("lora_config"), service.settings.max_lora_rank)
+    lora = attrs.evolve(lora, optimizer=family_of(body.get("optimizer_config")) or lora.optimizer)
     model = new_model(call, model_id, session.session_id, body["base_model"], lora, fingerprint)
 
     async def run() -> Answer:
         await engine.create_adapter(model_id, base_model, lora)
         model.life = service.supervision.life
         await service.records.write(service.records.put_run(model.record))
+        service.audit.note("run_create", call.owner, model_id=model_id, base_model=body["base_model"])
         return JsonAnswer({"type": "create_model", "model_id": model_id})
 
     return service.intake.create(model, run)
@@ -57,7 +57,7 @@ async def get_info(call: Call) -> Result:
             "model_name": record.base_model,
             "tokenizer_id": info.directory,
         },
-        "optimizer_config": ADAMW,
+        "optimizer_config": shown_family(record.lora.optimizer),
         "is_lora": True,
         "lora_rank": record.lora.rank,
         "model_name": record.base_model,
@@ -73,6 +73,7 @@ async def unload_model(call: Call) -> Result:
     async def run() -> Answer:
         await engine.unload_adapter(model.model_id)
         model.unloaded = True
+        service.audit.note("run_unload", call.owner, model_id=model.model_id)
         return JsonAnswer({"type": "unload_model", "model_id": model.model_id})
 
     return service.intake.submit(model, None, b"", run)
@@ -96,7 +97,7 @@ async def optim_step(call: Call) -> Result:
     repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint)
     if repeated is not None:
         return repeated
-    settings = _adam(body)
+    settings = settings_of(body, model.record.lora.optimizer)
 
     async def run() -> Answer:
         metrics = await service.supervision.engine.optim_step(model.model_id, settings)
@@ -125,6 +126,7 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
         output = await service.supervision.engine.forward_backward(
             model.model_id, request.data, request.loss_fn, request.loss_fn_config, backward=request.backward
         )
+        service.usage.trained(model.record, request.data)
         return TrainingAnswer(output)
 
     return service.intake.submit(model, request.seq_id, fingerprint, run)
@@ -158,12 +160,6 @@ def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora:
     return model
 
 
-def check_optimizer(config: Mapping[str, Any] | None) -> None:
-    """Raises `ApiError` 400 for a family that is not offered."""
-    if config is not None and config["type"] != ADAMW["type"]:
-        raise bad_request(f"optimizer {config['type'][:40]!r} is not offered; adamw is", "unknown_optimizer")
-
-
 def _lora(config: Mapping[str, Any] | None, max_rank: int) -> LoraSpec:
     spec = LoraSpec(**(config or {}))
     loc = ("body", "lora_config")
@@ -172,21 +168,6 @@ def _lora(config: Mapping[str, Any] | None, max_rank: int) -> LoraSpec:
     if not (spec.train_attn or spec.train_mlp or spec.train_unembed):
         raise invalid(loc, "nothing is trained: one of train_attn, train_mlp and train_unembed must be true")
     return spec
-
-
-def _adam(body: Mapping[str, Any]) -> AdamSettings:
-    names = ("adam_params", "optimizer_params", "optim_params")
-    given = [(name, body[name]) for name in names if body.get(name) is not None]
-    if len(given) != 1:
-        raise invalid(("body", "adam_params"), f"exactly one of {', '.join(names)} is needed, not {len(given)}")
-    name, params = given[0]
-    settings = {key: value for key, value in params.items() if key != "type"}
-    if params.get("type", ADAMW["type"]) != ADAMW["type"]:
-        raise bad_request(f"the model's optimizer is adamw, not {params['type'][:40]!r}", "unknown_optimizer")
-    unknown = [key for key in settings if key not in attrs.fields_dict(AdamSettings)]
-    if unknown:
-        raise invalid(("body", name, unknown[0]), "adamw has no such parameter")
-    return AdamSettings(**settings)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -5,17 +5,20 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.handlers.training import ADAMW, check_optimizer, new_model, slot_taken
+from tinker_local.handlers.training import new_model, slot_taken
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.samplers import sampler_id_of
 from tinker_local.runs.submission import fingerprint_of
 from tinker_local.sealing import Seal
 from tinker_local.store.paths import EXTERNAL, SAMPLER, TRAINING, CheckpointPath
 from tinker_local.store.records import RunRecord, SamplerRecord, SavedOutcome
+from tinker_local.wire.optimizer import family_of, shown_family
 
 __all__ = ["HANDLERS"]
 
@@ -66,6 +69,7 @@ async def copy_weights(call: Call) -> Result:
         return {"tinker_path": done}
     token = call.request.headers.get(_TOKEN_HEADER) or body.get("weights_access_token")
     source = service.checkpoints.loadable(CheckpointPath.parse(body["source_path"]), call.whose, token)
+    service.audit.note_checkpoint("read", call.owner, source, purpose="copy")
     service.checkpoints.expiry(body.get("ttl_seconds"))
     run = await _home_of_copy(call, source.base_model, source.lora)
     path = CheckpointPath(run.run_id, source.path.kind, source.path.name)
@@ -97,7 +101,7 @@ async def get_weights_info(call: Call) -> Result:
         "train_unembed": record.lora.train_unembed,
         "train_mlp": record.lora.train_mlp,
         "train_attn": record.lora.train_attn,
-        "optimizer_config": ADAMW,
+        "optimizer_config": shown_family(record.lora.optimizer),
     }
 
 
@@ -205,9 +209,14 @@ def _load_into(call: Call) -> Result:
 
     async def run() -> Answer:
         lora = await service.supervision.engine.load_adapter(
-            model.model_id, base_model, service.folders.at(path), optimizer=body["optimizer"]
+            model.model_id,
+            base_model,
+            service.folders.at(path),
+            optimizer=body["optimizer"],
+            family=model.record.lora.optimizer,
         )
         await _remember(call, model, lora)
+        service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model.model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model.model_id})
 
     return service.intake.submit(model, body.get("seq_id"), fingerprint, run)
@@ -224,15 +233,20 @@ def _load_as_new(call: Call) -> Result:
     engine = service.supervision.require()
     path = CheckpointPath.parse(body["path"])
     saved = service.checkpoints.loadable(path, call.whose, body.get("weights_access_token"))
-    check_optimizer(body.get("optimizer_config"))
+    family = family_of(body.get("optimizer_config")) or saved.lora.optimizer
     name = body["base_model"] if body.get("base_model") is not None else saved.base_model
     base_model = service.supervision.model(name).name
-    model = new_model(call, model_id, session.session_id, name, saved.lora, fingerprint)
+    lora = attrs.evolve(saved.lora, optimizer=family)
+    model = new_model(call, model_id, session.session_id, name, lora, fingerprint)
 
     async def run() -> Answer:
-        lora = await engine.load_adapter(model_id, base_model, service.folders.at(path), optimizer=body["optimizer"])
+        lora = await engine.load_adapter(
+            model_id, base_model, service.folders.at(path), optimizer=body["optimizer"], family=family
+        )
         model.life = service.supervision.life
         await _remember(call, model, lora)
+        service.audit.note("run_create", call.owner, model_id=model_id, base_model=name)
+        service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model_id})
 
     return service.intake.create(model, run)
