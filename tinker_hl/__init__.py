@@ -12,6 +12,8 @@ from tinker_hl.version import __title__, __version__
 if TYPE_CHECKING:
     from tinker_hl import auth as auth
     from tinker_hl import types as types
+    from tinker_hl.call_settings import call_options as call_options
+    from tinker_hl.circuit_breaker import CircuitBreaker as CircuitBreaker
     from tinker_hl.clients.admin import AdminClient as AdminClient
     from tinker_hl.clients.rest import RestClient as RestClient
     from tinker_hl.clients.sampling import PendingSamplingClient as PendingSamplingClient
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from tinker_hl.clients.service import ServiceClient as ServiceClient
     from tinker_hl.clients.training import PendingTrainingClient as PendingTrainingClient
     from tinker_hl.clients.training import TrainingClient as TrainingClient
+    from tinker_hl.custom_loss.handle import LossHandle as LossHandle
+    from tinker_hl.custom_loss.handle import PerDatumLossFn as PerDatumLossFn
     from tinker_hl.errors import APIConnectionError as APIConnectionError
     from tinker_hl.errors import APIError as APIError
     from tinker_hl.errors import APIResponseValidationError as APIResponseValidationError
@@ -27,11 +31,14 @@ if TYPE_CHECKING:
     from tinker_hl.errors import AuthenticationError as AuthenticationError
     from tinker_hl.errors import BadRequestError as BadRequestError
     from tinker_hl.errors import BillingError as BillingError
+    from tinker_hl.errors import CircuitOpenError as CircuitOpenError
     from tinker_hl.errors import ConfigurationError as ConfigurationError
     from tinker_hl.errors import ConflictError as ConflictError
+    from tinker_hl.errors import CustomLossError as CustomLossError
     from tinker_hl.errors import InternalServerError as InternalServerError
     from tinker_hl.errors import InvalidDatumError as InvalidDatumError
     from tinker_hl.errors import ModelLostError as ModelLostError
+    from tinker_hl.errors import NoProgressError as NoProgressError
     from tinker_hl.errors import NotFoundError as NotFoundError
     from tinker_hl.errors import PermissionDeniedError as PermissionDeniedError
     from tinker_hl.errors import RateLimitError as RateLimitError
@@ -86,11 +93,14 @@ if TYPE_CHECKING:
     BackcompatTrainingClientFuture = PendingTrainingClient
 
 _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
+    "call_settings": ("call_options",),
+    "circuit_breaker": ("CircuitBreaker",),
     "clients.admin": ("AdminClient",),
     "clients.rest": ("RestClient",),
     "clients.sampling": ("SamplingClient",),
     "clients.service": ("ServiceClient",),
     "clients.training": ("TrainingClient",),
+    "custom_loss.handle": ("LossHandle", "PerDatumLossFn"),
     "errors": (
         "APIConnectionError",
         "APIError",
@@ -100,11 +110,14 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "AuthenticationError",
         "BadRequestError",
         "BillingError",
+        "CircuitOpenError",
         "ConfigurationError",
         "ConflictError",
+        "CustomLossError",
         "InternalServerError",
         "InvalidDatumError",
         "ModelLostError",
+        "NoProgressError",
         "NotFoundError",
         "PermissionDeniedError",
         "RateLimitError",

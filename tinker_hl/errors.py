@@ -5,6 +5,7 @@ Exception
 └── TinkerError                              .message .hint .request_id
     ├── APIError                             a request was made, or tried      .request .body
     │   ├── APIResponseValidationError       the answer is not what was promised  .response .status_code
+    │   │   └── UnexpectedAnswerError (RuntimeError)  a sample's answer lacks what was asked
     │   ├── APIStatusError                   the service refused               .response .status_code
     │   │   ├── BadRequestError              400
     │   │   ├── AuthenticationError          401
@@ -69,6 +70,7 @@ __all__ = [
     "SessionClosedError",
     "SubmissionFailedError",
     "TinkerError",
+    "UnexpectedAnswerError",
     "UnprocessableEntityError",
     "secret_values",
     "status_error",
@@ -252,6 +254,10 @@ class APIResponseValidationError(APIError):
         super().__init__(text, _request_of(response), body=body, **more)
         self.response = response
         self.status_code: int = getattr(response, "status_code", 0)
+
+
+class UnexpectedAnswerError(APIResponseValidationError, RuntimeError):
+    """The service drew a sample, but did not answer what was asked about it."""
 
 
 class APIStatusError(APIError):

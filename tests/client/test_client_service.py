@@ -76,7 +76,7 @@ def test_custom_losses(make_client: MakeClient) -> None:
         (lambda data, logprobs: (torch.sqrt(logprobs[1]).sum(), {}), tinker_hl.InvalidDatumError, "datum 1.*gradient"),
         (lambda data, logprobs: (torch.ones(()).requires_grad_() * 1, {}), ValueError, "no gradient"),
         (lambda data, logprobs: (logprobs[0], {}), ValueError, "scalar"),
-        (lambda data, logprobs: 3.0, TypeError, r"\(loss, metrics\)"),
+        (lambda data, logprobs: 3.0, tinker_hl.CustomLossError, r"\(loss, metrics\)"),
         (lambda data, logprobs: 1 / 0, ZeroDivisionError, "division"),
     ],
 )

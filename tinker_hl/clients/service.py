@@ -12,20 +12,25 @@ from typing import Any, Self
 
 from tinker_api.api.service import get_server_capabilities
 
+from tinker_hl.circuit_breaker import CircuitBreaker
 from tinker_hl.clients.model_making import make_fresh, make_from_state
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
 from tinker_hl.clients.training import PendingTrainingClient, TrainingClient
 from tinker_hl.connection import Connection
+from tinker_hl.custom_loss.creation import CustomLosses
+from tinker_hl.custom_loss.handle import LossHandle, PerDatumLossFn
 from tinker_hl.events import Listener
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.retry import Clock, RetryConfig, RetryPolicy
 from tinker_hl.session import EndStatus, Session, SessionOptions
+from tinker_hl.telemetry import Telemetry
 from tinker_hl.transport import Transport
 from tinker_hl.types import (
     AdamOptimizerConfig,
     CreateModelRequest,
+    CustomLossInputRank,
     GetServerCapabilitiesResponse,
     LoadWeightsRequest,
     LoraConfig,
@@ -51,6 +56,7 @@ class ServiceClient:
         transport: How requests travel; None for sockets.
         retry_policy: How calls are retried.
         clock: The time, for waits between attempts; tests pass `InstantClock()`.
+        circuit_breaker: When to stop trying for a while; None for never.
         kwargs: Arguments of other releases; ignored with a warning.
     """
 
@@ -66,6 +72,7 @@ class ServiceClient:
         transport: Transport | None = None,
         retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
         **kwargs: Any,
     ) -> None:
         if kwargs:
@@ -77,6 +84,7 @@ class ServiceClient:
             transport=transport,
             policy=retry_policy,
             clock=clock,
+            circuit_breaker=circuit_breaker,
         )
         options = SessionOptions(
             user_metadata=dict(user_metadata or {}),
@@ -85,6 +93,7 @@ class ServiceClient:
             tags=_tags(),
         )
         self._session = Session(connection, options)
+        self._custom_losses = CustomLosses(self._session)
 
     # Training.
 
@@ -206,6 +215,30 @@ class ServiceClient:
             path, base_model, user_metadata, weights_access_token
         )
 
+    # Losses.
+
+    def create_custom_loss(
+        self, fn: PerDatumLossFn, input_ranks: Mapping[str, CustomLossInputRank]
+    ) -> APIFuture[LossHandle]:
+        """Trace a loss of single datums, for `TrainingClient.forward_backward_custom`.
+
+        A server that runs such losses is given the graph, so that one pass does the work of two; else it runs on this
+        machine, with the same results. docs/custom-losses.md has the rules.
+
+        Args:
+            fn: A plain function of `logprobs` and of loss inputs by their names; returns the datum's loss and a dict of
+                metrics named `custom/<name>:sum` or `custom/<name>:mean`.
+            input_ranks: The rank of each parameter: 0 a scalar, 1 [T], 2 [T, K].
+
+        Returns:
+            A future of the handle, which belongs to this client's session.
+
+        Raises:
+            CustomLossError: The function breaks a rule, which it names with the node; or was created before.
+            ConfigurationError: torch is not installed; it is an `ImportError` too.
+        """
+        return self._custom_losses.create(fn, input_ranks)
+
     # Sampling.
 
     def create_sampling_client(
@@ -280,8 +313,9 @@ class ServiceClient:
         session_id = self._session.session_id
         return f"{CONSOLE}/sessions" + (f"/{session_id}" if session_id else "")
 
-    def get_telemetry(self) -> None:
-        """None: nothing is uploaded."""
+    def get_telemetry(self) -> Telemetry | None:
+        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        return self._session.connection.telemetry
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every event of this connection; the returned function ends it. See `Event`."""

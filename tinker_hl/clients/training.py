@@ -5,23 +5,29 @@ here waits for the network. What a pass or a step computes is the server's busin
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 from tinker_api.api.training import optim_step
 from tinker_api.api.weights import save_weights_for_sampler
 
-from tinker_hl import loop
 from tinker_hl.clients.checkpoints import CheckpointVerbs
 from tinker_hl.clients.model_making import TrainedModel
 from tinker_hl.clients.ordered import base_model_of, parsed
 from tinker_hl.clients.recovery import RECOVER, Recovery
 from tinker_hl.clients.sampling import PendingSamplingClient, Sampler, SamplingClient, open_sampler
-from tinker_hl.custom_loss import CustomLossFn, evaluate, forward_datums, require_torch, with_surrogate_metrics
+from tinker_hl.custom_loss.handle import LossHandle
+from tinker_hl.custom_loss.metrics import with_surrogate_metrics
+from tinker_hl.custom_loss.own_thread import in_own_thread
+from tinker_hl.custom_loss.per_datum import check_inputs, over_datums, refuse_foreign
+from tinker_hl.custom_loss.surrogate import CustomLossFn, Surrogate, evaluate, forward_datums, refuse_unusable
+from tinker_hl.custom_loss.torch_needed import require_torch
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls, Pass
 from tinker_hl.retry import RetryConfig
+from tinker_hl.telemetry import Telemetry
 from tinker_hl.turns import Turn, waited_for
 from tinker_hl.types import (
     Datum,
@@ -89,34 +95,47 @@ class TrainingClient(CheckpointVerbs):
     def forward_backward_custom(
         self,
         data: Sequence[Datum],
-        loss_fn: CustomLossFn,
+        loss_fn: CustomLossFn | LossHandle,
         *,
         loss_type_input: Literal["logprobs"] | None = None,
     ) -> APIFuture[ForwardBackwardOutput]:
-        """Back-propagate a loss of one's own, computed with torch on this machine.
+        """Back-propagate a loss of one's own, computed with torch on this machine, or by the server for a handle.
 
-        Two passes: one for the logprobs, one with the weights -dC/dlogprobs; no call made later comes between them.
+        Here it is two passes: one for the logprobs, one with the weights -dC/dlogprobs; no call made later comes
+        between them. When the loss fails or is refused, the second is not sent: it is as if the call had not been made.
 
         Args:
-            data: At least one datum, with `target_tokens`; other inputs stay on this machine.
+            data: At least one datum, with `target_tokens`; inputs other than that and `weights` stay on this machine.
             loss_fn: Gets the datums and their logprobs (float32 tensors, shaped as `target_tokens`) in a thread of its
-                own; returns a scalar loss and a dict of metrics.
+                own; returns a scalar loss and a dict of metrics. Or a handle of `ServiceClient.create_custom_loss`.
             loss_type_input: Accepted for compatibility.
 
         Returns:
             A future. Its metrics have `loss:sum`, the custom loss, and `surrogate_loss:sum`, the server's.
 
         Raises:
-            ConfigurationError: torch is not installed.
+            ConfigurationError: torch is not installed; it is an `ImportError` too.
+            CustomLossError: The loss cannot be used at all, or is another session's.
+            InvalidDatumError: A datum cannot be sent, or lacks an input of the handle.
         """
         if loss_type_input not in (None, "logprobs"):
             raise ValueError(f"loss_type_input can only be 'logprobs', got {loss_type_input!r}")
         require_torch()
+        if isinstance(loss_fn, LossHandle):
+            refuse_foreign(loss_fn, self._calls.session.session_id)
+        else:
+            refuse_unusable(loss_fn)
+        data = list(data) if not isinstance(data, Datum) else data
         given = _checked(data, None)
+        call = "TrainingClient.forward_backward_custom"
+        if isinstance(loss_fn, LossHandle):
+            check_inputs(loss_fn, given)
+            if loss_fn.loss_id is not None:
+                return self._pass(call, given, "custom", {"loss_id": loss_fn.loss_id}, backward=True)
+            loss_fn, data = over_datums(loss_fn), given
         first = forward_datums(given)
-        return self._ordered(
-            "TrainingClient.forward_backward_custom", lambda turn: self._run_custom(turn, given, first, loss_fn)
-        )
+        evaluation = partial(evaluate, loss_fn, given, shown=data)
+        return self._ordered(call, lambda turn: self._run_custom(turn, first, evaluation))
 
     def optim_step(
         self, optim_params: OptimParams | None = None, *, adam_params: OptimParams | None = None
@@ -225,8 +244,9 @@ class TrainingClient(CheckpointVerbs):
 
         A submission whose fate is unknown is made again, under the same number and with the same content, so that
         nothing is done twice. When the server takes it, the same model goes on: every call that this client was asked
-        for took effect, but for those that raised `SubmissionFailedError`, which are to be made again. When the server
-        has lost the model, another one is made from a saved state, and everything after that state is to be made again.
+        for took effect, but for those that raised `SubmissionFailedError`, which are to be made again. (If the server
+        refuses the lost call now, it had not taken it; a warning tells.) When the server has lost the model, another
+        one is made from a saved state, and everything after that state is to be made again.
 
         Args:
             path: The state to go on from where the model is lost; None for the newest one that this client saved,
@@ -274,8 +294,9 @@ class TrainingClient(CheckpointVerbs):
         """The training run's page in the hosted service's console."""
         return f"{CONSOLE}/training_runs/{self.model_id}"
 
-    def get_telemetry(self) -> None:
-        """None: nothing is uploaded."""
+    def get_telemetry(self) -> Telemetry | None:
+        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        return self._calls.session.connection.telemetry
 
     # Twins, for code that awaits the call itself.
 
@@ -300,7 +321,7 @@ class TrainingClient(CheckpointVerbs):
     async def forward_backward_custom_async(
         self,
         data: Sequence[Datum],
-        loss_fn: CustomLossFn,
+        loss_fn: CustomLossFn | LossHandle,
         *,
         loss_type_input: Literal["logprobs"] | None = None,
     ) -> APIFuture[ForwardBackwardOutput]:
@@ -355,18 +376,25 @@ class TrainingClient(CheckpointVerbs):
         return self._ordered(call, lambda turn: calls.run_pass(turn, work))
 
     async def _run_custom(
-        self, turn: Turn, given: list[Datum], first: list[Datum], loss_fn: CustomLossFn
+        self, turn: Turn, first: list[Datum], evaluation: Callable[[ForwardBackwardOutput], Surrogate]
     ) -> ForwardBackwardOutput:
         calls = self._calls
-        forward = Pass(call=turn.name, data=first, loss_fn="cross_entropy", loss_fn_config=None, backward=False)
+        forward = Pass(
+            call=turn.name,
+            data=first,
+            loss_fn="cross_entropy",
+            loss_fn_config=None,
+            backward=False,
+            chunks=await calls.plan(first),
+        )
         output = await calls.run_pass(turn, forward, keep=True)
         token = waited_for.set(calls.turns)
         try:
-            surrogate = await loop.in_user_thread(evaluate, loss_fn, given, output)
+            surrogate = await in_own_thread(evaluation, output)
         finally:
             waited_for.reset(token)
         result = await calls.run_pass(turn, attrs.evolve(forward, data=surrogate.data, backward=True))
-        return with_surrogate_metrics(result, surrogate)
+        return with_surrogate_metrics(result, surrogate.loss, surrogate.metrics)
 
 
 class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
