@@ -260,6 +260,9 @@ class Telemetry:
             while batch := self._take():
                 try:
                     await send(self._envelope(batch))
+                except asyncio.CancelledError:
+                    self.dropped += len(batch)
+                    raise
                 except Exception as error:
                     # Whatever it is: a report must never be what fails.
                     self._lost(batch, error)

@@ -92,7 +92,7 @@ class RenewedToken:
 
     def _start(self) -> "asyncio.Task[str]":
         if self._fetching is None:
-            self._fetching = loop.spawn(self._renew(), name="tinker-hl-token", shared=True)
+            self._fetching = loop.spawn(self._renew(), name="tinker-hl-token", shared=True, own_context=True)
         return self._fetching
 
     async def _renew(self) -> str:
