@@ -153,6 +153,8 @@ class ScriptedServer:
     def on_asample(self, request: Seen) -> Any:
         sequences = [{"stop_reason": "stop", "tokens": [1, 2], "logprobs": [-0.5, -0.25]}] * request.json["num_samples"]
         scored = [None, *([-1.0] * (len(request.json["prompt"]["chunks"][0]["tokens"]) - 1))]
+        if last := request.json.get("prompt_logprobs_last_n"):
+            scored[:-last] = [None] * len(scored[:-last])
         return self.promise(self.results.get("Sample", {"sequences": sequences, "prompt_logprobs": scored}))
 
     def on_get_server_capabilities(self, request: Seen) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import pickle
+from typing import Any
 
 import pytest
 from scripted_server import Reply, ScriptedServer, Seen
@@ -94,7 +95,11 @@ def test_only_what_is_used_is_sent() -> None:
         {"prompt_alt_tokens_k": -1},
         {"prompt_logprobs_last_n": 1},
         {"prompt_logprobs_last_n": 0, "include_prompt_logprobs": True},
+        {"topk_prompt_logprobs": -1},
+        {"topk_sample_logprobs": -1},
         {"target_prompt_logprobs": TensorData(data=[1, 2], dtype="int64", shape=[2])},
+        {"target_prompt_logprobs": TensorData(data=[1, 2], dtype="int64")},
+        {"target_prompt_logprobs": TensorData(data=[1, 2, 3], dtype="int64", shape=[3, 1])},
         {"target_prompt_logprobs": TensorData(data=[1.0, 2.0], dtype="float32", shape=[2, 1])},
     ],
 )
@@ -102,14 +107,81 @@ def test_arguments_that_make_no_sense_are_refused_at_the_call(arguments: dict[st
     server = ScriptedServer()
     with server.client() as service:
         sampling = service.create_sampling_client(base_model="base").result(10)
-        with pytest.raises(ValueError, match=r"num_samples|prompt"):
+        with pytest.raises(ValueError, match=r"num_samples|prompt|topk"):
             sampling.sample(PROMPT, sampling_params=SamplingParams(), **({"num_samples": 1} | arguments))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="ModelInput"):
             sampling.sample([1, 2], 1, SamplingParams())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="SamplingParams"):
+            sampling.sample(PROMPT, 1, {"max_tokens": 1})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="prompt_logprobs_last_n"):
+            sampling.compute_logprobs(PROMPT, prompt_logprobs_last_n=0)
         with pytest.raises(ValueError, match="model_path"):
             service.create_sampling_client()
         with pytest.raises(ValueError, match="tinker://"):
             service.create_sampling_client("weights/1").result(10)
+
+
+ONE: dict[str, Any] = {"sequences": [{"stop_reason": "stop", "tokens": [1], "logprobs": [-0.5]}]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "says"),
+    [
+        ({"prompt_alt_tokens_k": 2}, ONE, "no alternatives"),
+        ({"target_prompt_logprobs": TensorData([[1], [2]], "int64", [2, 1])}, ONE, "no targets"),
+        (
+            {"include_prompt_logprobs": True, "prompt_logprobs_last_n": 1},
+            ONE | {"prompt_logprobs": [None, -1.0, -2.0]},
+            "earlier positions",
+        ),
+    ],
+)
+def test_an_answer_to_another_question_is_a_typed_error(
+    asked: dict[str, Any], answered: dict[str, Any], says: str
+) -> None:
+    server = ScriptedServer()
+    server.results["Sample"] = answered
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base")
+        with pytest.raises(tinker_hl.errors.UnexpectedAnswerError, match=says) as error:
+            sampling.sample(PROMPT, 1, SamplingParams(), **asked).result(10)
+        assert isinstance(error.value, RuntimeError)
+        assert isinstance(error.value, tinker_hl.APIResponseValidationError)
+
+
+def test_an_answer_that_is_none_is_a_typed_error() -> None:
+    server = ScriptedServer()
+    server.results["Sample"] = {"sequences": [{"tokens": [1]}]}
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base")
+        with pytest.raises(tinker_hl.APIResponseValidationError, match="stop_reason"):
+            sampling.sample(PROMPT, 1, SamplingParams()).result(10)
+
+
+def test_other_numbers_of_names_than_of_samples_are_a_typed_error() -> None:
+    server = ScriptedServer()
+
+    async def named(request: Seen) -> Reply:
+        return Reply(body={**server.on_asample(request), "sample_sequence_ids": ["q0"]})
+
+    server.faults["asample"] = [named]
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base")
+        with pytest.raises(tinker_hl.APIResponseValidationError, match="2 sequences for 1 sequence ids"):
+            sampling.sample(PROMPT, 2, SamplingParams()).result(10)
+
+
+def test_alternatives_are_read_from_json_too() -> None:
+    server = ScriptedServer()
+    drawn = {"tokens": {"data": [7, 8, 9, 7], "dtype": "int64", "shape": [2, 2]}}
+    drawn["logprobs"] = {"data": [-1.0, -2.0, -3.0, -4.0], "dtype": "float32", "shape": [2, 2]}
+    server.results["Sample"] = ONE | {"prompt_alt_tokens": drawn}
+    with server.client() as service:
+        sampling = service.create_sampling_client(base_model="base")
+        response = sampling.sample(PROMPT, 1, SamplingParams(), prompt_alt_tokens_k=2).result(10)
+    assert response.prompt_alt_tokens is not None
+    assert response.prompt_alt_tokens.tokens.tolist() == [[7, 8], [9, 7]]
+    assert response.prompt_alt_tokens.logprobs.tolist() == [[-1.0, -2.0], [-3.0, -4.0]]
 
 
 def test_a_cancelled_sample_is_cancelled_on_the_server_too() -> None:

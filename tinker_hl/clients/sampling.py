@@ -15,7 +15,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-import numpy as np
 import orjson
 from tinker_api.api.futures import cancel_future
 from tinker_api.api.sampling import create_sampling_session, get_sampler, join_sampling_session, sample
@@ -24,13 +23,12 @@ from tinker_api.api.service import get_server_capabilities
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.call_settings import options_in_force
-from tinker_hl.codec import json as json_codec
-from tinker_hl.codec import proto as proto_codec
+from tinker_hl.clients.sample_asking import answer_to, asked
 from tinker_hl.connection import Connection
 from tinker_hl.errors import NoProgressError, RateLimitError, TinkerError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
-from tinker_hl.poller import Payload, Promise
+from tinker_hl.poller import Promise
 from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait
 from tinker_hl.sampling_progress import SamplingProgress
 from tinker_hl.session import Session
@@ -166,8 +164,8 @@ class Sampler:
             self._cancel(promise)
             raise
         if len(payload.content) <= INLINE_BYTES:
-            return _decode(payload, submission.sequence_ids, request)
-        return await loop.in_worker(_decode, payload, submission.sequence_ids, request)
+            return answer_to(request, payload, submission.sequence_ids)
+        return await loop.in_worker(answer_to, request, payload, submission.sequence_ids)
 
     async def _submit(self, call: str, request: SampleRequest, policy: RetryPolicy) -> "_Submission":
         connection = self.session.connection
@@ -331,19 +329,16 @@ class SamplingClient:
         Raises:
             ValueError: An argument makes no sense.
         """
-        _check(prompt, num_samples, target_prompt_logprobs, prompt_alt_tokens_k)
-        if prompt_logprobs_last_n is not None and (prompt_logprobs_last_n < 1 or not include_prompt_logprobs):
-            raise ValueError("prompt_logprobs_last_n must be at least 1, and needs include_prompt_logprobs=True")
-        request = SampleRequest(
-            num_samples=num_samples,
-            prompt=prompt,
-            sampling_params=sampling_params,
-            prompt_logprobs=include_prompt_logprobs,
+        request = asked(
+            prompt,
+            num_samples,
+            sampling_params,
+            include_prompt_logprobs=include_prompt_logprobs,
+            prompt_logprobs_last_n=prompt_logprobs_last_n,
             topk_prompt_logprobs=topk_prompt_logprobs,
             topk_sample_logprobs=topk_sample_logprobs,
             target_prompt_logprobs=target_prompt_logprobs,
             prompt_alt_tokens_k=prompt_alt_tokens_k,
-            prompt_logprobs_last_n=prompt_logprobs_last_n,
         )
 
         async def run(sampler: Sampler) -> SampleResponse:
@@ -364,12 +359,11 @@ class SamplingClient:
         Returns:
             A future of one value for each token, natural logarithm, None for the first and for those not scored.
         """
-        _check(prompt, 1, None, 0)
-        request = SampleRequest(
-            num_samples=1,
-            prompt=prompt,
-            sampling_params=SamplingParams(max_tokens=1),
-            prompt_logprobs=True,
+        request = asked(
+            prompt,
+            1,
+            SamplingParams(max_tokens=1),
+            include_prompt_logprobs=True,
             prompt_logprobs_last_n=prompt_logprobs_last_n,
         )
 
@@ -553,25 +547,3 @@ def _body(request: SampleRequest) -> EncodedBody:
         if not fields.get(name):
             fields.pop(name, None)
     return EncodedBody(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
-
-
-def _decode(payload: Payload, sequence_ids: list[str] | None, request: SampleRequest) -> SampleResponse:
-    length = request.prompt.known_length
-    if payload.is_protobuf:
-        return proto_codec.decode_sample_response(payload.content, sequence_ids, length)
-    return json_codec.decode_sample_response(payload.content, sequence_ids, length)
-
-
-def _check(
-    prompt: ModelInput, num_samples: int, target_prompt_logprobs: TensorData | None, prompt_alt_tokens_k: int
-) -> None:
-    if not isinstance(prompt, ModelInput):
-        raise TypeError(f"prompt must be a ModelInput, got {type(prompt).__name__}: write ModelInput.from_ints(tokens)")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    if prompt_alt_tokens_k < 0:
-        raise ValueError(f"prompt_alt_tokens_k must be 0 or more, got {prompt_alt_tokens_k}")
-    if target_prompt_logprobs is not None:
-        shape = np.shape(target_prompt_logprobs.to_numpy())
-        if target_prompt_logprobs.dtype != "int64" or len(shape) != 2:
-            raise ValueError("target_prompt_logprobs must be int64 of shape [len(prompt) - 1, K]")

@@ -21,7 +21,13 @@ from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageChunk
 from tinker_hl.types.model_input import EncodedTextChunk, ModelInputChunk
 from tinker_hl.types.record import Record, json_bytes
-from tinker_hl.types.sample_response import SampledSequence, SampleResponse, nan_for_none, with_first_missing
+from tinker_hl.types.sample_response import (
+    PromptAltTokens,
+    SampledSequence,
+    SampleResponse,
+    nan_for_none,
+    with_first_missing,
+)
 from tinker_hl.types.tensor_data import TensorData
 from tinker_hl.types.topk import TopkLogprobs
 from tinker_hl.types.training import ForwardBackwardOutput, LossFnOutput
@@ -190,7 +196,15 @@ def _read_samples(
         topk_prompt_logprobs_np=None if topk is None else TopkLogprobs.from_lists(topk),
         target_prompt_logprobs=None if targets is None else _read_tensor(targets, "target_prompt_logprobs"),
         prompt_cache_hit_tokens=int(value.get("prompt_cache_hit_tokens") or 0),
+        prompt_alt_tokens=_read_alternatives(value.get("prompt_alt_tokens")),
     )
+
+
+def _read_alternatives(value: Any) -> PromptAltTokens | None:
+    if value is None:
+        return None
+    drawn = {name: _read_tensor(value[name], f"prompt_alt_tokens.{name}") for name in ("tokens", "logprobs")}
+    return PromptAltTokens(**drawn)
 
 
 def _read_sequence(value: Any, name: str | None) -> SampledSequence:
