@@ -166,7 +166,7 @@ def test_no_waiting_gives_up_after_minutes_that_do_not_pass() -> None:
         pytest.raises(BillingError),
     ):
         service.create_lora_training_client("base").result(30)
-    assert clock.now() == sum(clock.slept)
+    assert sum(clock.slept) > 30.0
 
 
 def test_no_waiting_ends_with_its_block_and_shares_no_limits() -> None:

@@ -19,7 +19,14 @@ The package knows nothing of HTTP libraries, sessions or what is being retried.
 """
 
 from tinker_hl.retry.attempts import AttemptLog
-from tinker_hl.retry.budget import RESERVE, SUCCESS_BONUS, TRICKLE_SECONDS, RetryBudget, SharedBudgets
+from tinker_hl.retry.budget import (
+    RESERVE,
+    SUCCESS_BONUS,
+    TRICKLE_SECONDS,
+    RetryBudget,
+    SharedBudgets,
+    unlimited_budgets,
+)
 from tinker_hl.retry.clock import Clock, InstantClock, LoopClock, clock_by_default, default_clock
 from tinker_hl.retry.config import DEFAULT_PROGRESS_TIMEOUT, RetryConfig
 from tinker_hl.retry.policy import DEFAULT_POLICY, NEVER, RetryPolicy
@@ -53,4 +60,5 @@ __all__ = [
     "named_wait",
     "status_is_retryable",
     "status_refuses",
+    "unlimited_budgets",
 ]

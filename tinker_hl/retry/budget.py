@@ -4,12 +4,15 @@ It knows nothing of what is retried, or why.
 """
 
 import asyncio
+import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tinker_hl import loop
 from tinker_hl.retry.clock import Clock
 
-__all__ = ["RESERVE", "SUCCESS_BONUS", "TRICKLE_SECONDS", "RetryBudget", "SharedBudgets"]
+__all__ = ["RESERVE", "SUCCESS_BONUS", "TRICKLE_SECONDS", "RetryBudget", "SharedBudgets", "unlimited_budgets"]
 
 RESERVE = 5.0
 TRICKLE_SECONDS = 15.0
@@ -99,4 +102,18 @@ class SharedBudgets:
     def of(self, server: tuple[str, str]) -> RetryBudget:
         """The budget of one server and key; safe from any thread."""
         found = self._budgets.get(server)
-        return found if found is not None else self._budgets.setdefault(server, RetryBudget())
+        return found if found is not None else self._budgets.setdefault(server, RetryBudget(_reserve))
+
+
+_reserve = RESERVE
+
+
+@contextmanager
+def unlimited_budgets() -> Iterator[None]:
+    """Let the budgets of servers that are first called in the block never run out: for tests."""
+    global _reserve
+    before, _reserve = _reserve, math.inf
+    try:
+        yield
+    finally:
+        _reserve = before

@@ -13,7 +13,7 @@ from tinker_hl.retry import InstantClock
 from tinker_hl.testing.fault import KINDS, SURVIVABLE, Fault, InjectedKind
 from tinker_hl.testing.fault_proxy import FaultProxy
 from tinker_hl.testing.fault_transport import FaultTransport
-from tinker_hl.testing.instant_time import no_waiting
+from tinker_hl.testing.instant_time import TimelessClock, no_waiting
 from tinker_hl.testing.plan import FaultPlan
 from tinker_hl.testing.recorded_call import RecordedCall
 from tinker_hl.testing.recording import RecordingError, RecordingTransport
@@ -33,5 +33,6 @@ __all__ = [
     "RecordingError",
     "RecordingTransport",
     "ReplayTransport",
+    "TimelessClock",
     "no_waiting",
 ]
