@@ -1,0 +1,184 @@
+"""What all clients of one server share: pauses after 429, and limits on what is under way."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from scripted_server import Reply, ScriptedServer, Seen
+
+from tinker_hl import (
+    AdamParams,
+    Datum,
+    ModelInput,
+    RetryConfig,
+    SamplingParams,
+    ServiceClient,
+    TensorData,
+    backpressure,
+)
+from tinker_hl.backpressure import Backpressure, backpressure_of
+from tinker_hl.retry import InstantClock
+
+PROMPT = ModelInput.from_ints([1, 2, 3])
+
+
+class Gate:
+    """Holds requests until it is opened; counts how many were inside at once."""
+
+    def __init__(self, wanted: int) -> None:
+        self.inside = self.most = 0
+        self.arrived = threading.Event()
+        self.opened = asyncio.Event()
+        self._wanted = wanted
+
+    def holds(self, answer: Any) -> Any:
+        async def hold(request: Seen) -> Reply:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            if self.inside >= self._wanted:
+                self.arrived.set()
+            await self.opened.wait()
+            self.inside -= 1
+            value = answer(request)
+            return value if isinstance(value, Reply) else Reply(body=value)
+
+        return hold
+
+
+def sampled(services: list[ServiceClient], count: int) -> list[Any]:
+    clients = [service.create_sampling_client(base_model="base").result(10) for service in services]
+    return [client.sample(PROMPT, 1, SamplingParams()) for client in clients for _ in range(count)]
+
+
+def open_in_the_loop(gate: Gate) -> None:
+    from tinker_hl import loop
+
+    loop.event_loop().call_soon_threadsafe(gate.opened.set)
+
+
+def test_the_servers_limit_of_samples_holds_for_all_clients_of_one_key_together() -> None:
+    server = ScriptedServer(config={"sample_max_concurrent_requests": 3})
+    gate = Gate(wanted=3)
+    services = [server.client(api_key="tml-limit-of-samples") for _ in range(2)]
+    server.faults["retrieve_future"] = [gate.holds(server.on_retrieve_future)] * 8
+    futures = sampled(services, 4)
+    assert gate.arrived.wait(10)
+    assert len(server.paths("asample")) == 3
+    open_in_the_loop(gate)
+    for future in futures:
+        assert future.result(10).sequences
+    assert gate.most == 3
+    for service in services:
+        service.close().result(10)
+
+
+def test_what_the_user_allows_a_client_holds_where_it_is_less_and_the_servers_limit_where_that_is() -> None:
+    for allowed, limit, most in ((2, 5, 2), (5, 2, 2), (None, 2, 2)):
+        server = ScriptedServer(config={"sample_max_concurrent_requests": limit})
+        gate = Gate(wanted=most)
+        with server.client(api_key=f"tml-{allowed}-{limit}") as service:
+            config = RetryConfig(max_connections=allowed)
+            client = service.create_sampling_client(base_model="base", retry_config=config).result(10)
+            server.faults["retrieve_future"] = [gate.holds(server.on_retrieve_future)] * 6
+            futures = [client.sample(PROMPT, 1, SamplingParams()) for _ in range(6)]
+            assert gate.arrived.wait(10)
+            open_in_the_loop(gate)
+            for future in futures:
+                future.result(10)
+        assert gate.most == most, (allowed, limit)
+
+
+def test_bytes_of_samples_being_submitted_are_limited() -> None:
+    server = ScriptedServer(config={"sample_dispatch_bytes_semaphore_size": 700})
+    gate = Gate(wanted=2)
+    with server.client(api_key="tml-bytes-of-samples") as service:
+        client = service.create_sampling_client(base_model="base").result(10)
+        client.sample(PROMPT, 1, SamplingParams()).result(10)
+        size = len(server.paths("asample")[0].body)
+        assert 2 * size <= 700 < 3 * size
+        server.faults["asample"] = [gate.holds(server.on_asample)] * 6
+        futures = [client.sample(PROMPT, 1, SamplingParams()) for _ in range(6)]
+        assert gate.arrived.wait(10)
+        open_in_the_loop(gate)
+        for future in futures:
+            future.result(10)
+    assert gate.most == 2
+
+
+def test_bytes_of_training_bodies_being_submitted_are_limited_and_one_that_is_too_large_goes_alone() -> None:
+    server = ScriptedServer(config={"fwdbwd_max_chunk_len": 1, "fwdbwd_dispatch_bytes_semaphore_size": 1})
+    gate = Gate(wanted=1)
+    values = {"weights": TensorData(data=[1.0, 1.0], dtype="float32", shape=[2])}
+    values["target_tokens"] = TensorData(data=[1, 2], dtype="int64", shape=[2])
+    datum = Datum(model_input=ModelInput.from_ints([1, 2]), loss_fn_inputs=values)
+    with server.client(api_key="tml-bytes-of-training") as service:
+        training = service.create_lora_training_client("base").result(10)
+        server.faults["forward_backward"] = [gate.holds(server.on_forward_backward)] * 4
+        future = training.forward_backward([datum] * 4, "cross_entropy")
+        assert gate.arrived.wait(10)
+        open_in_the_loop(gate)
+        assert future.result(10).metrics
+        training.optim_step(AdamParams()).result(10)
+    assert len(server.paths("forward_backward")) == 4
+    assert gate.most == 1
+
+
+def test_after_a_429_everybody_pauses_as_long_as_the_server_says_and_then_goes_carefully() -> None:
+    clock = InstantClock()
+
+    async def scene() -> None:
+        pressure = Backpressure()
+        assert pressure.pushed_back(clock, 10, named=7.0) == 7.0
+        assert pressure.pushed_back(clock, 10, named=None) == backpressure.PAUSE
+        assert pressure.pushed_back(clock, backpressure.LARGE_PROMPT_BYTES + 1, None) == backpressure.LARGE_PAUSE
+        inside = most = 0
+
+        async def submit() -> None:
+            nonlocal inside, most
+            async with pressure.submission(clock, 1, 10**9):
+                assert clock.now() >= 7.0
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(submit() for _ in range(50)))
+        assert most == backpressure.CAUTIOUS_SUBMISSIONS
+        await clock.sleep(backpressure.CAUTION_SECONDS + 1)
+        await asyncio.gather(*(submit() for _ in range(50)))
+        assert most == 50
+
+    asyncio.run(scene())
+
+
+def test_bytes_weigh_more_while_the_server_has_lately_pushed_back() -> None:
+    clock = InstantClock()
+
+    async def most_at_once() -> int:
+        inside = most = 0
+
+        async def submit() -> None:
+            nonlocal inside, most
+            async with pressure.submission(clock, 10, 400):
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(submit() for _ in range(60)))
+        return most
+
+    async def scene() -> tuple[int, int]:
+        free = await most_at_once()
+        pressure.pushed_back(clock, 10, 1.0)
+        return free, await most_at_once()
+
+    pressure = Backpressure()
+    assert asyncio.run(scene()) == (40, 400 // (10 * backpressure.CAUTIOUS_WEIGHT))
+
+
+@pytest.mark.parametrize("other", [("http://a", "key-2"), ("http://b", "key-1")])
+def test_one_server_and_key_share_one_state_and_others_do_not(other: tuple[str, str]) -> None:
+    assert backpressure_of(("http://a", "key-1")) is backpressure_of(("http://a", "key-1"))
+    assert backpressure_of(("http://a", "key-1")) is not backpressure_of(other)
