@@ -12,6 +12,7 @@ import copy
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from tinker_hl.chunking import plan_chunks
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
 from tinker_hl.codec.pieces import EncodedDatum
+from tinker_hl.codec.results import forward_backward_output
 from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.metrics_reduction import combine
@@ -211,8 +213,7 @@ class ModelCalls:
 
     async def _output(self, promise: Promise) -> ForwardBackwardOutput:
         payload = await self.session.result(promise)
-        codec = proto_codec if payload.is_protobuf else json_codec
-        decode: Callable[[bytes], ForwardBackwardOutput] = codec.decode_forward_backward_output
+        decode = partial(forward_backward_output, is_protobuf=payload.is_protobuf)
         if len(payload.content) <= INLINE_BYTES:
             return decode(payload.content)
         return await loop.in_worker(decode, payload.content)

@@ -42,6 +42,7 @@ from tinker_hl.types import (
     SaveWeightsForSamplerResponseInternal,
 )
 from tinker_hl.types.datum import validate_datum
+from tinker_hl.types.loss_names import checked_loss
 
 if TYPE_CHECKING:
     from tinker_hl.tokenizer import Tokenizer
@@ -80,6 +81,8 @@ class TrainingClient(CheckpointVerbs):
 
         Raises:
             InvalidDatumError: A datum cannot be sent; it names the datum and the field.
+            ValueError: `data` is empty, or `loss_fn` is a known name misspelt. A name that is like no known one is
+                sent: the server may have it.
         """
         return self._pass("TrainingClient.forward", data, loss_fn, loss_fn_config, backward=False)
 
@@ -365,13 +368,8 @@ class TrainingClient(CheckpointVerbs):
         *,
         backward: bool,
     ) -> APIFuture[ForwardBackwardOutput]:
-        work = Pass(
-            call=call,
-            data=_checked(data, loss_fn),
-            loss_fn=loss_fn,
-            loss_fn_config=dict(loss_fn_config) if loss_fn_config is not None else None,
-            backward=backward,
-        )
+        name, settings = checked_loss(loss_fn, loss_fn_config)
+        work = Pass(call=call, data=_checked(data, name), loss_fn=name, loss_fn_config=settings, backward=backward)
         calls = self._calls
         return self._ordered(call, lambda turn: calls.run_pass(turn, work))
 
