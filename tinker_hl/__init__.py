@@ -5,6 +5,7 @@ nor an HTTP library before a client or a type is.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from tinker_hl.version import __title__, __version__
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tinker_hl.errors import SessionClosedError as SessionClosedError
     from tinker_hl.errors import SubmissionFailedError as SubmissionFailedError
     from tinker_hl.errors import TinkerError as TinkerError
+    from tinker_hl.errors import UnexpectedAnswerError as UnexpectedAnswerError
     from tinker_hl.errors import UnprocessableEntityError as UnprocessableEntityError
     from tinker_hl.events import Event as Event
     from tinker_hl.experimental import ExperimentalWarning as ExperimentalWarning
@@ -126,6 +128,7 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "SessionClosedError",
         "SubmissionFailedError",
         "TinkerError",
+        "UnexpectedAnswerError",
         "UnprocessableEntityError",
     ),
     "events": ("Event",),
@@ -192,3 +195,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names, loaded or not."""
     return sorted({*globals(), *__all__})
+
+
+if os.environ.get("TINKER_LOG"):
+    importlib.import_module("tinker_hl.log_output").show_log()

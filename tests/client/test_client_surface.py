@@ -21,7 +21,7 @@ OptimStepResponse ParsedCheckpointTinkerPath PerDatumLossFn PermissionDeniedErro
 RequestFailedError RequestOptions RestClient ResultExpiredError RetryConfig RetryPolicy SampleRequest SampleResponse
 SampledProvenanceSpan SampledSequence SamplingClient SamplingParams ServiceClient SessionClosedError StopReason
 SubmissionFailedError TensorData TensorDtype Timeout TinkerError TrainingClient TrainingRun Transport
-UnprocessableEntityError __title__ __version__ auth call_options types
+UnexpectedAnswerError UnprocessableEntityError __title__ __version__ auth call_options types
 """
 
 
