@@ -25,11 +25,17 @@ class SamplingProgress:
         if not self._under_way:
             self._last = clock.now()
         self._under_way += 1
+        ended = True
         try:
             yield
+        except NoProgressError:
+            # That one was given up is no progress for the others.
+            ended = False
+            raise
         finally:
             self._under_way -= 1
-            self._last = clock.now()
+            if ended:
+                self._last = clock.now()
 
     def check(self, now: float, limit: float) -> None:
         """Raise if no sample has ended for `limit` seconds.
