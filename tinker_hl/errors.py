@@ -43,6 +43,8 @@ from typing import Any, Final
 
 import attrs
 
+from tinker_hl.header_fields import HeaderFields
+
 __all__ = [
     "APIConnectionError",
     "APIError",
@@ -108,9 +110,10 @@ class RequestErrorCategory(StrEnum):
         return cls.Unknown
 
 
-def without_secrets(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers, with the value of each that can hold a credential replaced."""
-    return {name: REDACTED if _holds_secret(name) else value for name, value in dict(headers or {}).items()}
+def without_secrets(headers: Mapping[str, str] | None) -> HeaderFields:
+    """The headers, with the value of each that can hold a credential replaced; names may be asked for in any case."""
+    fields = HeaderFields(headers)
+    return HeaderFields({name: REDACTED if _holds_secret(name) else value for name, value in fields.items()})
 
 
 def secret_values(headers: Mapping[str, str]) -> tuple[str, ...]:

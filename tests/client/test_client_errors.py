@@ -94,6 +94,20 @@ def test_the_pickle_keeps_what_tells_where_it_happened() -> None:
     assert headers["user-agent"] == "test"
 
 
+def test_headers_are_found_however_they_are_written() -> None:
+    response = errors.ResponseInfo(429, {"Retry-After": "3", "X-Request-Id": "r-9"}, b"slow down")
+    error = errors.status_error(response)
+    for again in (error, pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        headers = again.response.headers
+        assert headers["retry-after"] == headers["Retry-After"] == headers.get("RETRY-AFTER") == "3"
+        assert "Retry-after" in headers
+        assert "x-other" not in headers
+        assert headers.get("X-Other", "none") == "none"
+        assert (again.request_id, again.response.text, again.response.status_code) == ("r-9", "slow down", 429)
+        with pytest.raises(KeyError):
+            headers["X-Other"]
+
+
 def test_research_code_builds_them_by_hand() -> None:
     response = refused(400)
     error = errors.BadRequestError("prompt too long", response=response, body=None)
