@@ -215,6 +215,12 @@ class TrainingClient(CheckpointVerbs):
 
         return PendingSamplingClient(run(), on_end=turn.give_up)
 
+    def save_weights_and_get_sampling_client_submit(
+        self, retry_config: RetryConfig | None = None
+    ) -> PendingSamplingClient:
+        """What `save_weights_and_get_sampling_client` is in release 0.7, where that one blocks."""
+        return self.save_weights_and_get_sampling_client(retry_config=retry_config)
+
     def create_sampling_client(
         self, model_path: str, retry_config: RetryConfig | None = None, record_stability_info: bool = False
     ) -> PendingSamplingClient:
