@@ -22,7 +22,8 @@ class BillingPause:
 
     def __init__(self) -> None:
         self._began = self._last = float("-inf")
-        self._told = float("-inf")
+        self._told: dict[int, float] = {}
+        """When each level of notice was last told."""
 
     async def waited(
         self, policy: RetryPolicy, clock: Clock, window: float, told: Callable[[str, int], None], detail: str
@@ -52,12 +53,12 @@ class BillingPause:
 
     def _seen(self, now: float) -> None:
         if now - self._last > INCIDENT_ENDS:
-            self._began, self._told = now, float("-inf")
+            self._began, self._told = now, {}
         self._last = now
 
     def _tell(self, now: float, told: Callable[[str, int], None], level: int, notice: str) -> None:
-        if now - self._told >= TOLD_EVERY:
-            self._told = now
+        if now - self._told.get(level, float("-inf")) >= TOLD_EVERY:
+            self._told[level] = now
             told(notice, level)
 
 
