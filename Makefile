@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.set-up
 HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check generate generate-check spec-diff format official probe bench promises clean
+.PHONY: help demo test setup check generate generate-check spec-diff format official probe bench compatibility promises clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ probe: setup official ## Call every method of the official SDK, and write docs/s
 
 bench: setup official ## Measure side by side, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
+
+compatibility: setup official ## Compare with the official SDKs by reflection, and write docs/compatibility.md
+	$(BIN)/python scripts/compatibility.py
 
 promises: setup official ## Run every test and benchmark behind a promise, and write docs/promises.md
 	$(BIN)/python scripts/promises.py --measure

@@ -1,0 +1,133 @@
+"""Why the public surface differs from the official SDK's where it does, and what its numbered faults are.
+
+Each reason names the differences that it is for by shell patterns over `place: what`. A difference without a reason
+fails the test, as does a pattern without a difference. The module knows nothing of how differences are found.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+__all__ = ["FAULTS", "FAULTS_THAT_CANNOT_BE", "REASONS", "Reason"]
+
+
+@attrs.frozen
+class Reason:
+    """A sentence or two, and the differences that it explains."""
+
+    text: str
+    patterns: tuple[str, ...]
+
+
+REASONS: Final = (
+    Reason(
+        "The clients and futures are made by calls, not by their constructors: what these take is the inside of an "
+        "SDK. `SamplingClient.create` takes such an inside too; `ServiceClient.create_sampling_client` is the call "
+        "for it.",
+        (
+            "tinker.APIFuture: *",
+            "tinker.Backcompat*ClientFuture: *",
+            "tinker.SamplingClient: *",
+            "tinker.TrainingClient: *",
+            "tinker.SamplingClient.create: *",
+            "tinker.BackcompatSamplingClientFuture.create: *",
+        ),
+    ),
+    Reason(
+        "Types are frozen attrs classes here and not pydantic models. They have the pydantic methods that research "
+        "code calls: `model_dump`, `model_dump_json`, `model_copy`, `model_validate`, `model_validate_json`. The "
+        "others are pydantic's own machinery or its deprecated names; in 0.38 many of these types have none of them "
+        "either.",
+        ("pydantic.BaseModel.*", "tinker*.serialize_*", "tinker*.validate_*", "tinker.Datum.convert_tensors: *"),
+    ),
+    Reason(
+        "They belong to the HTTP layer of a generated client, which is another one here. No public call takes or "
+        "returns them; 0.7 has most of them in its namespace only because it imports them there.",
+        (
+            "tinker.APIResponse: *",
+            "tinker.AsyncAPIResponse: *",
+            "tinker.DEFAULT_*",
+            "tinker.ProxiesTypes: *",
+            "tinker.Transport: *",
+            "tinker.file_from_path: *",
+            "from tinker._types import *",
+            "import tinker.resources*",
+            "import tinker.proto*",
+        ),
+    ),
+    Reason(
+        "Modules and functions of the SDK's inside: connections, polling, retries, tracing of losses, the command "
+        "line's credential files. Their work is done here, by other objects.",
+        (
+            "import tinker.lib.*",
+            "from tinker.lib.public_interfaces.backcompat_client_future import BackcompatClientFuture: *",
+            "from tinker.lib.public_interfaces.custom_loss import *",
+            "from tinker.lib.public_interfaces.training_client import fetch_training_info: *",
+            "from tinker.lib.retry_handler import *",
+            "from tinker.types.topk_logprobs import topk_to_lists: *",
+        ),
+    ),
+    Reason(
+        "The two releases contradict each other; the signature is the newest one's. A call in the older form works "
+        "all the same: a mapping in the second place is taken as `user_metadata`, and `adam_params` is still a name "
+        "for the first argument of `optim_step`.",
+        (
+            "tinker.ServiceClient.create_training_client_from_state*: `user_metadata` is not argument 2*",
+            "tinker.TrainingClient.optim_step*: `adam_params` is not argument 1*",
+        ),
+    ),
+    Reason(
+        "The newest release requires it, and so does the service's protocol.",
+        ("tinker.types.Telemetry*: requires `process_uuid`",),
+    ),
+    Reason(
+        "The answers that the wire knows are the ones with `Internal` in their names; the public ones, in which a "
+        "path is never None, are made from them.",
+        ("tinker.types.FutureRetrieveResponse: has no SaveWeights*",),
+    ),
+    Reason(
+        "The same failures have other classes here: ours for connections and lost results, where theirs are httpx's "
+        "and internal ones. In 0.7 the field stands one place earlier.",
+        ("tinker.lib.retry_handler.RetryConfig: `retryable_exceptions` *",),
+    ),
+    Reason(
+        "It is the SDK's inside, and marked deprecated there. `ServiceClient.subscribe` shows what goes on.",
+        ("tinker.ServiceClient.holder: *",),
+    ),
+)
+
+FAULTS: Final[Mapping[int, str]] = {
+    1: "A sampler's save and the optimizer's step after it reach the server in the wrong order",
+    2: "Cancelling a queued training call hangs the client for ever",
+    3: "A submission that fails leaves a gap in the sequence that the server waits for",
+    4: "A timeout on `await` cancels the training call itself",
+    5: "What cannot be encoded is found only when it is submitted",
+    6: "Misspelt sampling parameters are ignored; losses and their inputs are not checked by name",
+    7: "Integer tensors cut floats off silently",
+    8: "A metric of an unexpected name fails the whole call, or vanishes",
+    9: "A hash metric loses bits as a float, or depends on the process",
+    10: "Every call hangs in a forked child",
+    11: "A timeout error cannot be unpickled",
+    12: "Changing an array changes the calls that are still queued",
+    13: "A pickled client loses its retry settings",
+    14: "Errors wait for telemetry to be sent",
+    15: "An address that nobody answers is told after five minutes",
+    16: "A checkpoint's name that is taken is tried again for five minutes",
+    17: "Refusals while a result is fetched lose their type and status",
+    18: "Failures while a result is fetched are repeated without a pause",
+    19: "Layers of retries multiply, without jitter or a deadline, and ignore Retry-After",
+    20: "Each repetition has a new idempotency key",
+    21: "The end of a session is reported on every error, and not at its end",
+    22: "Telemetry of clients without a session is sent again for ever",
+    23: "Making a client blocks the caller's event loop",
+    24: "A wait of a quarter of an hour is silent",
+    25: "The key is inside telemetry",
+    26: "The key is inside pickles of clients and errors",
+    27: "Telemetry is on unless one turns it off",
+    28: "A tokenizer's remote code is run without asking",
+}
+"""Number -> what is wrong, in a few words. The numbers are those of the tests' names."""
+
+FAULTS_THAT_CANNOT_BE: Final[Mapping[int, str]] = {}
+"""Number -> why the fault cannot be had here, for those without a test."""
