@@ -36,6 +36,7 @@ from tinker_local.runs.refusals import note_refusal
 from tinker_local.service import Service
 from tinker_local.settings import Settings
 from tinker_local.spec import Operation, Spec, load_spec
+from tinker_local.timeline import OPERATION
 from tinker_local.validation import Validation
 from tinker_local.wire.faults import WireFault
 
@@ -123,6 +124,7 @@ class _Door:
 
         async def endpoint(request: Request) -> Response:
             service: Service = request.app.state.service
+            OPERATION.set(operation.operation_id)
             caller = _NOBODY if operation.operation_id in _OPEN_TO_ALL else admitted(request, service.callers)
             parameters = self._validation.parameters(operation, request.path_params, request.query_params)
             raw = b""

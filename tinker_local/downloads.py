@@ -24,10 +24,11 @@ from tinker_local.service import Service
 from tinker_local.store.folders import RUN_FILE
 from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import CheckpointRecord
+from tinker_local.traces import LIFETIME_SECONDS
 
-__all__ = ["ROUTES", "Link", "archive_link", "check_signed", "file_links", "signed"]
+__all__ = ["ROUTES", "Link", "archive_link", "file_links", "trace_link"]
 
-_ARCHIVES, _FILES = "/downloads", "/files"
+_ARCHIVES, _FILES, _TRACES = "/downloads", "/files", "/traces"
 _CHECKPOINT = "/{training_run_id}/{checkpoint_kind}/{checkpoint_name}"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -47,24 +48,29 @@ class Link:
 
 def archive_link(service: Service, request: Request, path: CheckpointPath) -> Link:
     """To the archive of a checkpoint."""
-    return signed(service, request, _place(_ARCHIVES, path), service.settings.url_lifetime_seconds)
+    return _signed(service, request, _place(_ARCHIVES, path), service.settings.url_lifetime_seconds)
 
 
 async def file_links(service: Service, request: Request, path: CheckpointPath) -> Mapping[str, Link]:
     """To each file of a checkpoint but the service's own notes, by name."""
     names = await asyncio.to_thread(_names, service, path)
     seconds = service.settings.url_lifetime_seconds
-    return {name: signed(service, request, f"{_place(_FILES, path)}/{name}", seconds) for name in names}
+    return {name: _signed(service, request, f"{_place(_FILES, path)}/{name}", seconds) for name in names}
 
 
-def signed(service: Service, request: Request, place: str, seconds: float) -> Link:
+def trace_link(service: Service, request: Request, name: str) -> Link:
+    """To an exported trace."""
+    return _signed(service, request, f"{_TRACES}/{name}", LIFETIME_SECONDS)
+
+
+def _signed(service: Service, request: Request, place: str, seconds: float) -> Link:
     """To a path of this service, for so long, under the address by which the client reached it."""
     until = service.clock.wall() + seconds
     url = str(request.base_url).rstrip("/") + signing.sign(quote(place), until, service.link_secret)
     return Link(url, until)
 
 
-def check_signed(request: Request) -> Service:
+def _check_signed(request: Request) -> Service:
     """The service, for a request whose link is valid now. Raises `ApiError` 403."""
     service: Service = request.app.state.service
     query = dict(request.query_params)
@@ -74,7 +80,7 @@ def check_signed(request: Request) -> Service:
 
 
 async def _send_archive(request: Request) -> Response:
-    service = check_signed(request)
+    service = _check_signed(request)
     record = _record(service, request)
     path = record.path
     archive = await asyncio.to_thread(Archive.of, service.folders.at(path))
@@ -84,12 +90,19 @@ async def _send_archive(request: Request) -> Response:
 
 
 async def _send_file(request: Request) -> Response:
-    service = check_signed(request)
+    service = _check_signed(request)
     record = _record(service, request)
     name = request.path_params["file_name"]
     if name not in await asyncio.to_thread(_names, service, record.path):
         raise not_found(f"{record.path} has no file {name[:120]}")
     return FileResponse(service.folders.at(record.path) / name, media_type="application/octet-stream")
+
+
+async def _send_trace(request: Request) -> Response:
+    path = _check_signed(request).traces.at(request.path_params["file_name"])
+    if path is None:
+        raise not_found("the trace is no longer kept; export it again")
+    return FileResponse(path, media_type="application/json", filename=path.name)
 
 
 def _part(request: Request, archive: Archive, headers: dict[str, str]) -> Response:
@@ -139,4 +152,5 @@ def _names(service: Service, path: CheckpointPath) -> list[str]:
 ROUTES = (
     Route(_ARCHIVES + _CHECKPOINT, _send_archive, methods=["GET"]),
     Route(_FILES + _CHECKPOINT + "/{file_name}", _send_file, methods=["GET"]),
+    Route(_TRACES + "/{file_name}", _send_trace, methods=["GET"]),
 )

@@ -150,12 +150,18 @@ class Promise:
     answer: Answer | None = attrs.field(default=None, init=False)
     keep_until: float | None = attrs.field(default=None, init=False)
     """Monotonic; None as long as nothing has been delivered and the session lives."""
+    on_begin: Callable[[], None] | None = attrs.field(default=None, init=False)
     on_done: list[Callable[[], None]] = attrs.field(factory=list, init=False)
 
     @property
     def done(self) -> bool:
         """Whether there is an answer."""
         return self.answer is not None
+
+    def begin(self) -> None:
+        """The work is begun; called by the task that does it."""
+        if self.on_begin is not None:
+            self.on_begin()
 
     def resolve(self, answer: Answer) -> None:
         """Give the answer and wake whoever waits."""
@@ -242,6 +248,7 @@ class Futures:
         *,
         recall: Callable[[str], "Promise | None"],
         existed: Callable[[str], bool],
+        follow: Callable[[Promise], None] = lambda _: None,
     ) -> None:
         """Begin with none.
 
@@ -250,11 +257,13 @@ class Futures:
             retention: seconds that a result stays after its last delivery, or after its session's end.
             recall: a kept promise from before the service was started, with its answer.
             existed: whether an id that is unknown here was given out before the service was started.
+            follow: told of each new promise.
         """
         self._clock = clock
         self._retention = retention
         self._recall = recall
         self._existed = existed
+        self._follow = follow
         self._promises: dict[str, Promise] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._feeds: dict[tuple[str, int], Feed] = {}
@@ -265,6 +274,8 @@ class Futures:
     def add(self, promise: Promise) -> Promise:
         """Take a new promise in."""
         self._promises[promise.request_id] = promise
+        if not promise.done:
+            self._follow(promise)
         return promise
 
     def find(self, request_id: str) -> Promise | None:

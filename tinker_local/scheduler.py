@@ -39,6 +39,7 @@ class Work:
 async def carried_out(work: Work) -> None:
     """Do the work and resolve its promise, with a result or a failure, always."""
     promise = work.promise
+    promise.begin()
     try:
         promise.resolve(await work.run())
     except UserFaultError as error:

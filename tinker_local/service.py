@@ -24,6 +24,8 @@ from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_T
 from tinker_local.store.folders import Folders
 from tinker_local.store.records import Records
 from tinker_local.supervision import Supervision
+from tinker_local.timeline import Timeline
+from tinker_local.traces import Traces
 from tinker_local.usage import Usage
 
 __all__ = ["Service"]
@@ -66,11 +68,17 @@ class Service:
         self.engine_samplers = EngineSamplers(self.supervision, self.records, self.folders)
         self.samplers = Samplers(self.records, self.sessions, self.engine_samplers)
         self.samples = Samples(settings.max_pending_samples)
+        self.timeline = Timeline(clock)
+        self.traces = Traces(settings.data_dir / "traces", clock)
         self.futures = Futures(
-            clock, settings.result_retention_seconds, recall=self._recalled, existed=self._existed_before
+            clock,
+            settings.result_retention_seconds,
+            recall=self._recalled,
+            existed=self._existed_before,
+            follow=self.timeline.follow,
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic)
-        self._began = clock.wall()
+        self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
         self.supervision.on_death.append(self._engine_died)
@@ -92,6 +100,7 @@ class Service:
             await model.lane.close()
         await self._store_last_requests()
         await self.usage.flush(storage=True)
+        await self.traces.close()
         await self.supervision.close()
         self.records.close()
 
@@ -106,6 +115,7 @@ class Service:
         await self.sessions.end(session, status)
         self.samples.cancel_session(session.session_id, why)
         self.futures.end_session(session.session_id)
+        self.timeline.end_session(session.session_id)
         for model in self.models.of_session(session.session_id):
             model.give_up_gap(why)
             model.lane.drop(why)
@@ -133,6 +143,7 @@ class Service:
         self.futures.sweep(self.sessions.is_open)
         await self._store_last_requests()
         await self.usage.flush()
+        self.traces.delete_old()
         now = self.clock.wall()
         await self.records.write(
             *self.records.forget_before(now - _FORGET_SECONDS), self.audit.records.forget_before(now - _AUDIT_SECONDS)
@@ -180,7 +191,7 @@ class Service:
         """Whether the id belongs to a model or sampler of a time before this service was started."""
         parent = request_id.rpartition(":")[0]
         record = self.records.run(parent) or self.records.sampler(parent)
-        return record is not None and record.created_at < self._began
+        return record is not None and record.created_at < self.began
 
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)

@@ -31,6 +31,7 @@ from tinker_local.engine.protocol import (
     TrainingOutput,
     UserFaultError,
 )
+from tinker_local.engine.timing import TIMES, EngineTime
 from tinker_local.settings import ModelSource
 
 __all__ = ["ProcessEngine"]
@@ -245,7 +246,7 @@ class _Child:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         self._send(number, method, arguments)
-        return self._answer(number, answer)
+        return self._answer(number, method, answer)
 
     def tell(self, method: str, arguments: Mapping[str, Any]) -> None:
         """Send, and care for no answer."""
@@ -255,9 +256,13 @@ class _Child:
     def _send(self, number: int, method: str, arguments: Mapping[str, Any]) -> None:
         self._writer.writelines(channel.encode({"id": number, "method": method, "arguments": dict(arguments)}))
 
-    async def _answer(self, number: int, answer: "asyncio.Future[Any]") -> Any:
+    async def _answer(self, number: int, method: str, answer: "asyncio.Future[Any]") -> Any:
         try:
-            return await answer
+            result, timing = await answer
+            times = TIMES.get()
+            if times is not None:
+                times.append(EngineTime(method, *timing))
+            return result
         finally:
             self._waiting.pop(number, None)
 
@@ -282,7 +287,7 @@ class _Child:
             return
         error = message.get("error")
         if error is None:
-            answer.set_result(message["result"])
+            answer.set_result((message["result"], message["timing"]))
         else:
             answer.set_exception(_ERRORS[error["kind"]](error["message"]))
 

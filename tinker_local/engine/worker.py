@@ -37,6 +37,14 @@ class _Call:
     method: str
     arguments: dict[str, Any]
     slices: Generator[None, None, Answer] | None = None
+    began_at: float | None = None
+    busy_seconds: float = 0.0
+
+    def timing(self) -> list[float]:
+        """When it began and ended, in Unix seconds, and how long it was worked on; a sample all the time."""
+        now = time.time()
+        began_at = now if self.began_at is None else self.began_at
+        return [began_at, now, now - began_at if self.method == "sample" else self.busy_seconds]
 
 
 class Pipe:
@@ -132,6 +140,9 @@ class Worker:
 
     def _advance(self, call: _Call) -> bool:
         """Whether the call is done; its answer is sent then."""
+        began = time.perf_counter()
+        if call.began_at is None:
+            call.began_at = time.time()
         try:
             if call.slices is None:
                 if call.method == "sample":
@@ -139,15 +150,18 @@ class Worker:
                     return True
                 result = self._start(call)
                 if not isinstance(result, Generator):
-                    self._answer(call.number, result)
+                    call.busy_seconds += time.perf_counter() - began
+                    self._answer(call, result)
                     return True
                 call.slices = result
             next(call.slices)
         except StopIteration as finished:
-            self._answer(call.number, finished.value)
+            call.busy_seconds += time.perf_counter() - began
+            self._answer(call, finished.value)
         except Exception as error:  # the boundary: whatever fails is told to the caller, and the engine lives on
             self._refuse(call.number, call.method, error)
         else:
+            call.busy_seconds += time.perf_counter() - began
             return False
         return True
 
@@ -168,7 +182,7 @@ class Worker:
             if isinstance(answer, Exception):
                 self._refuse(call.number, call.method, answer)
             else:
-                self._answer(call.number, answer)
+                self._answer(call, answer)
 
         self._core.sampling.add(call.arguments["job"], done)
 
@@ -181,8 +195,8 @@ class Worker:
                 return
             self._receive(wait=False)
 
-    def _answer(self, number: int, result: Any) -> None:
-        self._pipe.send({"id": number, "result": result})
+    def _answer(self, call: _Call, result: Any) -> None:
+        self._pipe.send({"id": call.number, "result": result, "timing": call.timing()})
 
     def _refuse(self, number: int, method: str, error: Exception) -> None:
         kind, text = ("user", str(error)) if isinstance(error, UserFaultError) else ("engine", str(error))

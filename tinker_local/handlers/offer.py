@@ -9,7 +9,6 @@ __all__ = ["HANDLERS", "NOT_OFFERED"]
 
 NOT_OFFERED: Mapping[str, str] = {
     "create_custom_loss": "custom losses run in the client, which needs no upload",
-    "export_session_trace": "no traces are recorded",
 }
 """Operation id -> why, and what to do instead."""
 

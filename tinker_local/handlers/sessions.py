@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from tinker_local.clock import rfc3339
+from tinker_local.downloads import trace_link
 from tinker_local.errors import bad_request, invalid
 from tinker_local.handlers.call import Call, Handler, Result
 from tinker_local.store.records import SessionRecord
@@ -16,6 +17,8 @@ __all__ = ["HANDLERS"]
 _MOST_ON_A_PAGE = 1000
 _SEARCHED_AT_ONCE = 200
 _DEFAULT_PROJECT = "default"
+_TRACE_WAIT_SECONDS = 1.0
+"""A trace is mostly written sooner, so that clients, which ask again after five seconds, need not."""
 
 
 async def create_session(call: Call) -> Result:
@@ -90,6 +93,24 @@ async def assign_session_project(call: Call) -> Result:
         "project_assign", call.owner, owner=record.owner, session_id=record.session_id, project_id=project_id
     )
     return None
+
+
+async def export_session_trace(call: Call) -> Result:
+    """Write the session's timeline to a file, and tell where it is once it is written."""
+    service = call.service
+    record = service.sessions.record(call.parameters["session_id"], call.whose)
+    steps = service.timeline.of(record.session_id)
+    if not steps and record.created_at < service.began:
+        return {"status": "failed", "error": "the service was started again since, and its timelines are lost with it"}
+    try:
+        path = await service.traces.export(
+            record.session_id, steps, service.records.telemetry_of(record.session_id), _TRACE_WAIT_SECONDS
+        )
+    except OSError as error:
+        return {"status": "failed", "error": f"the trace could not be written: {error.strerror}"}
+    if path is None:
+        return {"status": "pending"}
+    return {"status": "ready", "url": trace_link(service, call.request, path.name).url}
 
 
 async def search_sessions(call: Call) -> Result:
@@ -178,5 +199,6 @@ HANDLERS: Mapping[str, Handler] = {
     "list_sessions": list_sessions,
     "get_session": get_session,
     "assign_session_project": assign_session_project,
+    "export_session_trace": export_session_trace,
     "search_sessions": search_sessions,
 }

@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS copies (
     PRIMARY KEY (owner, idempotency_key));
 CREATE TABLE IF NOT EXISTS telemetry (received_at REAL NOT NULL, session_id TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS telemetry_by_age ON telemetry (received_at);
+CREATE INDEX IF NOT EXISTS telemetry_by_session ON telemetry (session_id, received_at);
 """
 
 Json = dict[str, Any]
@@ -312,6 +313,11 @@ class Records:
     def put_telemetry(self, session_id: str, body: bytes, now: float) -> Statement:
         """A client's report."""
         return "INSERT INTO telemetry VALUES (?, ?, ?)", (now, session_id, body)
+
+    def telemetry_of(self, session_id: str) -> list[bytes]:
+        """The reports of a session's client, the oldest first."""
+        sql = "SELECT body FROM telemetry WHERE session_id = ? ORDER BY received_at"
+        return [row[0] for row in self.database.read(sql, session_id)]
 
     def forget_before(self, moment: float) -> Sequence[Statement]:
         """Old reports, and outcomes and copies that nobody asks for any more."""
