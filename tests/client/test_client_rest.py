@@ -12,7 +12,17 @@ from client_bench import KEY, MODEL
 from scripted_server import Reply, ScriptedServer
 
 import tinker_hl
-from tinker_hl import AdamParams, AdminClient, Datum, ModelInput, RestClient, RetryPolicy, ServiceClient, types
+from tinker_hl import (
+    AdamParams,
+    AdminClient,
+    Datum,
+    ExperimentalWarning,
+    ModelInput,
+    RestClient,
+    RetryPolicy,
+    ServiceClient,
+    types,
+)
 from tinker_hl.clients import sessionless
 from tinker_hl.clients.rest import TRACE_DEADLINE, TRACE_POLL_SECONDS
 from tinker_hl.connection import Connection
@@ -133,7 +143,8 @@ def test_sessions_and_samplers(rest: RestClient, saved: tuple[ServiceClient, str
     assert awaited(rest.get_session_async(session_id, "accessible")).training_run_ids == session.training_run_ids
     assert session_id in rest.list_sessions(limit=100).result(30).sessions
     assert session_id in awaited(rest.list_sessions_async(100, 0)).sessions
-    found = rest.search_sessions(types.SessionSearchRequest(session_id=session_id)).result(30)
+    with pytest.warns(ExperimentalWarning, match="search_sessions"):
+        found = rest.search_sessions(types.SessionSearchRequest(session_id=session_id)).result(30)
     assert [one.session_id for one in found.sessions] == [session_id]
     rest.assign_session_project(session_id, "one").result(30)
     assert rest.search_sessions(types.SessionSearchRequest(project_ids=["one"])).result(30).sessions

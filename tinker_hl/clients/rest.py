@@ -5,6 +5,7 @@ Each method makes one call and returns its future; the twins `..._async` return 
 
 import logging
 import os
+import warnings
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -37,6 +38,7 @@ from tinker_hl.clients.admin import AdminClient, AuditEvents
 from tinker_hl.clients.sessionless import SessionlessClient, parsed
 from tinker_hl.credentials import token_claims
 from tinker_hl.errors import APIResponseValidationError, APITimeoutError, ConfigurationError, RequestFailedError
+from tinker_hl.experimental import ExperimentalWarning
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.session import json_body
@@ -71,6 +73,8 @@ ARCHIVE_LIFETIME = timedelta(minutes=15)
 TRACE_POLL_SECONDS = 5.0
 TRACE_DEADLINE = 3600.0
 """Seconds for which a trace is waited for: longer than the largest session took, and not for ever."""
+
+EXPERIMENTAL_SEARCH = "RestClient.search_sessions is experimental: the hosted service may change it in any release"
 
 
 class RestClient(SessionlessClient):
@@ -287,7 +291,11 @@ class RestClient(SessionlessClient):
         )
 
     def search_sessions(self, request: SessionSearchRequest) -> APIFuture[SessionSearchResponse]:
-        """Sessions that match all conditions."""
+        """Sessions that match all conditions.
+
+        Each call emits an `ExperimentalWarning`: the hosted service may still change the endpoint.
+        """
+        warnings.warn(EXPERIMENTAL_SEARCH, ExperimentalWarning, stacklevel=2)
         return self._get(
             "search_sessions", SessionSearchResponse, search_sessions.asyncio_detailed, body=json_body(request)
         )
