@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis.extra import numpy as arrays
 
 from tinker_local.engine import channel
-from tinker_local.engine.protocol import LoraSpec, SampledTokens, SampleJob, SampleOutput, TopK, TrainingDatum
+from tinker_local.engine.protocol import (
+    DimuonSettings,
+    ImageInput,
+    LoraSpec,
+    SampledTokens,
+    SampleJob,
+    SampleOutput,
+    TopK,
+    TrainingDatum,
+)
 
 ARRAYS = st.sampled_from([np.int32, np.int64, np.float32, np.float64, np.bool_]).flatmap(
     lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4))
@@ -49,6 +58,9 @@ def test_the_protocols_values_cross() -> None:
     assert answer.sequences[0].topk is not None
     np.testing.assert_array_equal(answer.sequences[0].topk.token_ids, topk.token_ids)
     assert through(LoraSpec(rank=3, seed=2**60)) == LoraSpec(rank=3, seed=2**60)
+    assert through(DimuonSettings(learning_rate=0.5)) == DimuonSettings(learning_rate=0.5)
+    image = through(ImageInput(start=3, length=4, data=np.frombuffer(b"\x00\xff", dtype=np.uint8)))
+    assert (image.start, image.length, image.data.tobytes()) == (3, 4, b"\x00\xff")
     job = SampleJob(job_id="a", sampler_id="b", prompt=np.zeros(1, dtype=np.int32), stop_token_ids=(1, 2))
     assert through(job).stop_token_ids == (1, 2)
     datum = TrainingDatum(

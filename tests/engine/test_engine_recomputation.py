@@ -63,7 +63,7 @@ def test_recomputed_layers_give_the_same_gradient(
 def test_a_model_without_repeating_layers_is_told(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert recompute_layers(nn.Sequential(nn.Linear(2, 2))) == 0
     assert recompute_layers(nn.ModuleList([nn.Linear(2, 2), nn.ReLU()])) == 0
-    monkeypatch.setattr("tinker_local.engine.core.recompute_layers", lambda model: 0)
+    monkeypatch.setattr("tinker_local.engine.core.recompute_layers", lambda decoder: 0)
     with pytest.raises(EngineError, match="'base' has no list of equal layers to checkpoint"):
         started(qwen, activation_checkpointing=True)
 

@@ -76,6 +76,20 @@ def test_a_model_with_dimuon_says_so_and_takes_its_steps_alone(api: Api) -> None
         assert api.ok("get_info", body={"model_id": loaded["model_id"]})["optimizer_config"] == family
 
 
+def test_a_model_that_reads_text_alone_refuses_images(api: Api) -> None:
+    model_id = api.model()
+    body = pass_body(model_id, 1)
+    image = {"type": "image", "data": "AA==", "format": "png", "expected_tokens": 1}
+    body["forward_backward_input"]["data"][0]["model_input"]["chunks"][0] = image
+    body["forward_backward_input"]["data"][0]["loss_fn_inputs"] = {
+        "target_tokens": {"data": [1], "dtype": "int64", "shape": [1]}
+    }
+    assert "null/base reads text alone" in str(api.refused(400, "forward_backward", body=body))
+    asked = {"base_model": "null/base", "prompt": {"chunks": [image]}, "sampling_params": {"max_tokens": 1}}
+    assert "null/base reads text alone" in str(api.refused(400, "sample", body=asked))
+    api.result(api.forward_backward(model_id, 1))
+
+
 def test_passes_and_steps_in_json(api: Api) -> None:
     model_id = api.model()
     passed = api.result(api.forward_backward(model_id, 1))

@@ -78,7 +78,7 @@ def test_target_tokens_dense_and_sparse() -> None:
         ({"prompt_logprobs_last_n": 1}, ("prompt_logprobs_last_n",), "needs prompt_logprobs"),
         ({"prompt_logprobs_last_n": 3, "prompt_logprobs": True}, ("prompt_logprobs_last_n",), "between 1 and 2"),
         ({"prompt": {"chunks": [{"tokens": []}]}}, ("prompt", "chunks"), "no tokens"),
-        ({"prompt": {"chunks": [{"dmel": ""}]}}, ("prompt", "chunks", 0), "text only"),
+        ({"prompt": {"chunks": [{"dmel": ""}]}}, ("prompt", "chunks", 0), "text and images"),
         (
             {"target_prompt_logprobs": {"data": [1, 2, 3], "dtype": "int64", "shape": [3, 1]}},
             ("target_prompt_logprobs", "shape"),

@@ -1,5 +1,6 @@
 """Training requests of every client generation become the same data; a fault names its datum and field."""
 
+import base64
 import contextlib
 import copy
 from collections.abc import Mapping
@@ -166,7 +167,8 @@ FIELD = "loss_fn_inputs"
         (with_chunks({"tokens": [1, -1]}), ("model_input", "chunks", 0, "tokens", 1), "-1 is no token id"),
         (with_chunks({"tokens": [2**31]}), ("model_input", "chunks", 0, "tokens", 0), "no token id"),
         (with_chunks({"tokens": [2**70]}), ("model_input", "chunks", 0, "tokens"), "token ids lie between"),
-        (with_chunks({"data": "AA==", "format": "png"}), ("model_input", "chunks", 0), "'image'.*text only"),
+        (with_chunks({"data": "AA==", "format": "png"}), ("model_input", "chunks", 0, "expected_tokens"), "is missing"),
+        (with_chunks({"data": "?", "format": "png"}), ("model_input", "chunks", 0, "data"), "no.* base64"),
         (with_chunks({"location": "x", "format": "png"}), ("model_input", "chunks", 0), "image_asset_pointer"),
         (with_chunks({"tokens": [1]}, {"dmel": "AA=="}), ("model_input", "chunks", 1), "'dmel'"),
     ],
@@ -188,9 +190,39 @@ def test_faults_of_protobuf_bodies() -> None:
 
     request = proto_body([ONE], "cross_entropy")
     request.data[0].model_input.add().image.data = b"x"
-    with pytest.raises(WireFault, match="text only") as caught:
+    with pytest.raises(WireFault, match="say how many positions") as caught:
         decode_proto(request.SerializeToString())
-    assert caught.value.loc == ("body", "data", 0, "model_input", 1)
+    assert caught.value.loc == ("body", "data", 0, "model_input", 1, "expected_tokens")
+
+
+def test_images_stand_where_the_client_says() -> None:
+    """Text, an image of three positions, text: the same row in both forms."""
+    targets = {"target_tokens": np.arange(6), "weights": np.ones(6, np.float32)}
+    raw = json_body([([[7]], targets)], "cross_entropy")
+    chunks = [
+        {"tokens": [7, 8], "type": "encoded_text"},
+        {"data": base64.b64encode(b"file").decode(), "format": "png", "expected_tokens": 3, "type": "image"},
+        {"tokens": [9], "type": "encoded_text"},
+    ]
+    raw["forward_backward_input"]["data"][0]["model_input"] = {"chunks": chunks}
+    request = proto_body([([[7, 8]], targets)], "cross_entropy")
+    image = request.data[0].model_input.add().image
+    image.data, image.format, image.expected_tokens = b"file", "png", 3
+    request.data[0].model_input.add().encoded_text.tokens = np.array([9], "<i4").tobytes()
+    for call in (decode_json(raw, forward=False), decode_proto(request.SerializeToString())):
+        (datum,) = call.data
+        assert datum.tokens.tolist() == [7, 8, 0, 0, 0, 9]
+        assert [(image.start, image.length, image.data.tobytes()) for image in datum.images] == [(2, 3, b"file")]
+
+
+@pytest.mark.parametrize("expected", [0, -1, 2**31])
+def test_an_image_takes_a_sensible_number_of_positions(expected: int) -> None:
+    body = json_body([ONE], "cross_entropy")
+    with_chunks({"data": "AA==", "format": "png", "expected_tokens": expected})(
+        body["forward_backward_input"]["data"][0]
+    )
+    with pytest.raises(WireFault, match=f"{expected} is not between 1 and"):
+        decode_json(body, forward=False)
 
 
 @pytest.mark.parametrize(

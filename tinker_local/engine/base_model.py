@@ -7,11 +7,12 @@ Letters: B rows, T positions, H width, V vocabulary.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import attrs
 import torch
 import transformers
 from huggingface_hub import snapshot_download
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from tinker_local.engine.lora import Active, Site, Switch, find_sites
 from tinker_local.engine.protocol import BaseModelInfo, EngineError
 from tinker_local.engine.stopping import load_tokenizer
+from tinker_local.engine.vision import Placement, embed, find_reader
 from tinker_local.settings import ModelSource
 
 __all__ = ["BaseModel", "load_base_model", "pick_device"]
@@ -41,13 +43,18 @@ class BaseModel:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         self.switch = Switch()
+        self.decoder: nn.Module = model.get_decoder() if hasattr(model, "get_decoder") else model
+        """The part that reads tokens; the whole model where it does not tell."""
         self._tokenizer: list[Tokenizer | None] = []
         self._head: nn.Module | None = model.get_output_embeddings()
-        found = find_sites(model, self._head)
+        found = [pair for pair in find_sites(model, self._head) if _is_of_text(model, pair[1], self._head)]
+        found = [(attrs.evolve(site, index=index), module) for index, (site, module) in enumerate(found)]
         self.sites: tuple[Site, ...] = tuple(site for site, _ in found)
         for site, module in found:
             self.switch.attach(module, site.index)
         self._decoder: Callable[..., Any] | None = _decoder_of(model, self._head)
+        self.images = find_reader(model, Path(info.directory), self._decoder, self._head)
+        self.info = attrs.evolve(info, reads_images=self.images is not None)
 
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer beside the weights, read when first asked for; None where there is none."""
@@ -64,11 +71,12 @@ class BaseModel:
         finally:
             self.switch.active = None
 
-    def states(self, tokens: Tensor, **arguments: Any) -> Tensor:
+    def states(self, tokens: Tensor, placements: Sequence[Placement] = (), **arguments: Any) -> Tensor:
         """What `logits` needs of each position.
 
         Args:
             tokens: [B, T], int64; positions beyond a row's end may hold anything: no earlier position sees them.
+            placements: images in these rows; only for a model whose `images` reads them.
             arguments: to the model's forward: attention mask, position ids, cache.
 
         Returns:
@@ -78,7 +86,11 @@ class BaseModel:
         if self._decoder is None:
             logits: Tensor = self.model(input_ids=tokens, **arguments).logits
             return logits
-        states: Tensor = self._decoder(input_ids=tokens, **arguments).last_hidden_state
+        if placements:
+            arguments["inputs_embeds"] = embed(self.model, tokens, placements)
+        else:
+            arguments["input_ids"] = tokens
+        states: Tensor = self._decoder(**arguments).last_hidden_state
         return states
 
     def logits(self, states: Tensor) -> Tensor:
@@ -87,6 +99,12 @@ class BaseModel:
             return states.float()
         logits: Tensor = self._head(states)
         return logits.float()
+
+
+def _is_of_text(model: Any, module: nn.Module, head: nn.Module | None) -> bool:
+    """Whether a linear map belongs to the text decoder or is the head; a vision tower's do not take adapters."""
+    decoder = model.get_decoder() if hasattr(model, "get_image_features") else model
+    return module is head or any(module is other for other in decoder.modules())
 
 
 def _decoder_of(model: Any, head: nn.Module | None) -> Callable[..., Any] | None:
@@ -126,7 +144,8 @@ def load_base_model(
     try:
         config: Any = transformers.AutoConfig.from_pretrained(directory)
         _check(source, config)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=wanted)
+        kind = transformers.AutoModelForImageTextToText if _has_vision(config) else transformers.AutoModelForCausalLM
+        model: Any = kind.from_pretrained(directory, dtype=wanted)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise EngineError(f"base model {source.name!r} could not be loaded from {source.path!r}: {error}") from error
     model.to(device).eval().requires_grad_(False)
@@ -141,6 +160,12 @@ def load_base_model(
         eos_token_ids=_eos_tokens(model, directory),
     )
     return BaseModel(info, model, source.path)
+
+
+def _has_vision(config: Any) -> bool:
+    """Whether the weights are those of a model that reads images besides text."""
+    named = getattr(config, "architectures", None) or [""]
+    return hasattr(config, "vision_config") and named[0].endswith("ForConditionalGeneration")
 
 
 def _fetch(path: str) -> Path:

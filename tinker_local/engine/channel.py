@@ -22,6 +22,7 @@ from tinker_local.engine.protocol import (
     AdamSettings,
     BaseModelInfo,
     DimuonSettings,
+    ImageInput,
     LoraSpec,
     SampledTokens,
     SampleJob,
@@ -42,6 +43,7 @@ _CLASSES: Final[Mapping[str, Callable[..., Any]]] = {
         AdamSettings,
         DimuonSettings,
         BaseModelInfo,
+        ImageInput,
         LoraSpec,
         ModelSource,
         SampleJob,
@@ -52,7 +54,7 @@ _CLASSES: Final[Mapping[str, Callable[..., Any]]] = {
         TrainingOutput,
     )
 }
-_DTYPES: Final = frozenset({"int32", "int64", "float32", "float64", "bool"})
+_DTYPES: Final = frozenset({"int32", "int64", "float32", "float64", "bool", "uint8"})
 
 
 class _Writer:

@@ -61,7 +61,7 @@ class EngineCore:
         infos = []
         for source in models:
             base = load_base_model(source, target, dtype)
-            if activation_checkpointing and not recompute_layers(base.model):
+            if activation_checkpointing and not recompute_layers(base.decoder):
                 raise EngineError(f"base model {source.name!r} has no list of equal layers to checkpoint")
             for name in (source.name, *source.aliases):
                 if self.bases.setdefault(name, base) is not base:

@@ -27,6 +27,7 @@ __all__ = [
     "Engine",
     "EngineDiedError",
     "EngineError",
+    "ImageInput",
     "LoraSpec",
     "OptimizerFamily",
     "OptimizerSettings",
@@ -69,6 +70,7 @@ class BaseModelInfo:
     vocabulary_size: int
     max_context_length: int
     eos_token_ids: tuple[int, ...] = ()
+    reads_images: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +111,18 @@ OptimizerSettings = AdamSettings | DimuonSettings
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class ImageInput:
+    """An image in a row of tokens; what the tokens are at its positions does not matter."""
+
+    start: int
+    """Its first position."""
+    length: int
+    """Positions that it takes; the engine refuses a number that is not the model's."""
+    data: NDArray[np.uint8]
+    """The bytes of a PNG or JPEG file."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class TrainingDatum:
     """One sequence: position i of `tokens` predicts `target_tokens[i]`; the caller has shifted already."""
 
@@ -118,6 +132,7 @@ class TrainingDatum:
     """[N] or [N, K]"""
     inputs: Mapping[str, NDArray[np.float32]] = attrs.field(factory=dict)
     """Everything else the loss reads, dense, shaped like `target_tokens`: weights, advantages, logprobs, ..."""
+    images: tuple[ImageInput, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -154,6 +169,7 @@ class SampleJob:
     target_prompt_tokens: NDArray[np.int64] | None = None
     """[len(prompt) - 1, K]; row i scores prompt position i + 1; -1 asks for nothing."""
     prompt_alt_tokens_k: int = 0
+    images: tuple[ImageInput, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)

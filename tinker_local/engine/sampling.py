@@ -33,6 +33,7 @@ from tinker_local.engine.protocol import (
 )
 from tinker_local.engine.scoring import PromptScores, likeliest, score_prompt, wants_scores
 from tinker_local.engine.stopping import StopReason, StopRule
+from tinker_local.engine.vision import check_images, place_images
 
 __all__ = ["Done", "Sampler", "Sampling", "SamplingBatch", "check_job"]
 
@@ -81,6 +82,7 @@ def check_job(job: SampleJob, base: BaseModel) -> None:
         raise UserFaultError(
             f"prompt[{place}] is {job.prompt[place]}; token ids of this model are 0 to {vocabulary - 1}"
         )
+    check_images(base.images, job.images)
     _check_numbers(job)
     _check_targets(job, vocabulary)
 
@@ -306,11 +308,12 @@ class SamplingBatch:
         for row, prompt in enumerate(prompts):
             padded[row, : prompt.size] = prompt
         tokens = torch.from_numpy(padded).to(self.base.device)
+        placements = place_images(self.base.images, tokens, [part.request.job.images for part in parts])
         goes_on = any(part.request.stop.max_tokens > 1 for part in parts)
         cache = transformers.DynamicCache() if goes_on else None
         with self.base.acting(active):
             # Padded on the right: no mask, the same computation as in training. Gathering aligns the cache.
-            states = self.base.states(tokens, past_key_values=cache, use_cache=goes_on)
+            states = self.base.states(tokens, placements, past_key_values=cache, use_cache=goes_on)
             last = torch.tensor(lengths, device=self.base.device) - 1
             logits = self.base.logits(states[torch.arange(len(parts), device=self.base.device), last])
         for part, state, length in zip(parts, states, lengths, strict=True):

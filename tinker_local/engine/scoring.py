@@ -100,6 +100,9 @@ class _Scorer:
     def scores(self) -> PromptScores:
         """Everything that was asked."""
         alternatives = self._job.prompt_alt_tokens_k
+        if self._logprobs is not None:
+            for image in self._job.images:  # no token stands there that could have a logprob
+                self._logprobs[image.start : image.start + image.length] = np.nan
         tokens = [part for part, _ in self._alternatives] or [np.zeros((0, alternatives), dtype=np.int64)]
         values = [part for _, part in self._alternatives] or [np.zeros((0, alternatives), dtype=np.float32)]
         return PromptScores(

@@ -32,6 +32,7 @@ from tinker_local.engine.protocol import (
     TrainingOutput,
     UserFaultError,
 )
+from tinker_local.engine.vision import Placement, check_images, place_images
 
 __all__ = ["FAMILIES", "TrainingAdapter", "run_pass", "target_logprobs"]
 
@@ -120,14 +121,18 @@ class _MicroBatch:
     """The loss inputs, shaped as the targets, float32."""
     rows: Tensor
     """[n], int64: which datum each valid position is of."""
+    placements: Sequence[Placement] = ()
 
     @classmethod
-    def of(cls, data: Sequence[TrainingDatum], loss: Loss, device: torch.device) -> "_MicroBatch":
+    def of(cls, data: Sequence[TrainingDatum], loss: Loss, base: BaseModel) -> "_MicroBatch":
+        device = base.device
         lengths = [datum.tokens.size for datum in data]
         width = max(lengths)
-        tokens = np.zeros((len(data), width), dtype=np.int64)
+        filled = np.zeros((len(data), width), dtype=np.int64)
         for row, datum in enumerate(data):
-            tokens[row, : datum.tokens.size] = datum.tokens
+            filled[row, : datum.tokens.size] = datum.tokens
+        tokens = torch.from_numpy(filled).to(device)
+        placements = place_images(base.images, tokens, [datum.images for datum in data])
         valid = None
         if min(lengths) < width:
             places = np.concatenate([row * width + np.arange(length) for row, length in enumerate(lengths)])
@@ -139,7 +144,7 @@ class _MicroBatch:
             if any(name in datum.inputs for datum in data)
         }
         rows = torch.from_numpy(np.repeat(np.arange(len(data)), lengths)).to(device)
-        return cls(torch.from_numpy(tokens).to(device), valid, torch.from_numpy(targets).to(device), given, rows)
+        return cls(tokens, valid, torch.from_numpy(targets).to(device), given, rows, placements)
 
 
 def _input(datum: TrainingDatum, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -160,6 +165,7 @@ def run_pass(
     """
     base = adapter.base
     check_data(data, loss, vocabulary=base.info.vocabulary_size, context=base.info.max_context_length)
+    _check_images(base, data)
     gradient = torch.zeros_like(adapter.weights.flat) if backward else None
     logprobs: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None] = [None] * len(data)
     total, counted = 0.0, 0
@@ -167,7 +173,7 @@ def run_pass(
         if number:
             yield
         chosen = [data[index] for index in indices]
-        batch = _MicroBatch.of(chosen, loss, base.device)
+        batch = _MicroBatch.of(chosen, loss, base)
         values, batch_loss, batch_counted = _run_batch(adapter, batch, loss, gradient)
         total, counted = total + batch_loss, counted + batch_counted
         cuts = np.cumsum([datum.tokens.size for datum in chosen])[:-1]
@@ -183,6 +189,14 @@ def run_pass(
         "loss_tokens:sum": float(counted),
     }
     return TrainingOutput(logprobs=[part for part in logprobs if part is not None], metrics=metrics)
+
+
+def _check_images(base: BaseModel, data: Sequence[TrainingDatum]) -> None:
+    for index, datum in enumerate(data):
+        try:
+            check_images(base.images, datum.images)
+        except UserFaultError as error:
+            raise UserFaultError(f"datum {index}: {error}") from None
 
 
 def _plan(data: Sequence[TrainingDatum]) -> list[list[int]]:
@@ -203,7 +217,7 @@ def _run_batch(
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], float, int]:
     """Logprobs of all targets, the summed loss (in float64), the number of targets that count."""
     with torch.set_grad_enabled(gradient is not None), adapter.base.acting(adapter.acting):
-        states = adapter.base.states(batch.tokens)
+        states = adapter.base.states(batch.tokens, batch.placements)
         states = states.reshape(-1, states.shape[-1])
         if batch.valid is not None:
             states = states.index_select(0, batch.valid)

@@ -111,6 +111,8 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
             f"the prompt has {job.prompt.size} tokens, the context of {info.name} {info.max_context_length}",
             "maximum",
         )
+    if job.images and not info.reads_images:
+        raise bad_request(f"{source.base_model} reads text alone, and the prompt has an image", "text_only")
     if job.prompt.max() >= info.vocabulary_size:
         raise invalid(
             ("body", "prompt"),

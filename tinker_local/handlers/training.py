@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from tinker_local.engine.protocol import LoraSpec
-from tinker_local.errors import conflict, invalid
+from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.runs.models import Model, model_id_of
@@ -17,7 +17,7 @@ from tinker_local.store.records import RunRecord
 from tinker_local.wire.optimizer import family_of, settings_of, shown_family
 from tinker_local.wire.training import ForwardBackwardCall, decode_json, decode_proto
 
-__all__ = ["HANDLERS", "new_model", "slot_taken"]
+__all__ = ["HANDLERS", "check_images", "new_model", "slot_taken"]
 
 
 async def create_model(call: Call) -> Result:
@@ -118,6 +118,7 @@ async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, b
 async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Result:
     service, (request, fingerprint) = call.service, decoded
     model = service.models.get(request.model_id, call.owner)
+    check_images(service, model.record.base_model, any(datum.images for datum in request.data))
     repeated = service.intake.repeated(model, request.seq_id, fingerprint)
     if repeated is not None:
         return repeated
@@ -130,6 +131,12 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
         return TrainingAnswer(output)
 
     return service.intake.submit(model, request.seq_id, fingerprint, run)
+
+
+def check_images(service: Service, base_model: str, given: bool) -> None:
+    """Raises `ApiError` 400 for images that are given to a model that reads text alone."""
+    if given and not service.supervision.model(base_model).reads_images:
+        raise bad_request(f"{base_model} reads text alone, and the input has an image", "text_only")
 
 
 def slot_taken(service: Service, model_id: str, fingerprint: bytes) -> dict[str, Any] | None:

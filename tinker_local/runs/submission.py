@@ -36,6 +36,9 @@ def fingerprint_of_pass(call: ForwardBackwardCall) -> bytes:
         for name in sorted(arrays):
             digest.update(orjson.dumps([name, arrays[name].shape]))
             digest.update(arrays[name].tobytes())
+        for image in datum.images:
+            digest.update(orjson.dumps([image.start, image.length]))
+            digest.update(image.data.tobytes())
     return digest.digest()
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tinker_local.engine.protocol import SampleJob
 from tinker_local.wire.faults import WireFault
 from tinker_local.wire.tensors import Room, tensor_from_json
-from tinker_local.wire.tokens import tokens_from_json
+from tinker_local.wire.tokens import row_from_json
 
 __all__ = ["decode_sample"]
 
@@ -31,9 +31,10 @@ def decode_sample(body: Mapping[str, Any], *, job_id: str, sampler_id: str) -> S
     list stops at nothing but `max_tokens`.
 
     Raises:
-        WireFault: the prompt is empty or not text, or an option does not fit the prompt.
+        WireFault: the prompt is empty or has a chunk that cannot be used, or an option does not fit the prompt.
     """
-    prompt = tokens_from_json(body["prompt"], ("body", "prompt"))
+    row = row_from_json(body["prompt"], ("body", "prompt"))
+    prompt = row.tokens
     params = body["sampling_params"]
     given: dict[str, Any] = {name: params[name] for name in _PARAMS if params.get(name) is not None}
     given |= {name: body[name] for name in _OPTIONS if body.get(name) is not None}
@@ -41,7 +42,8 @@ def decode_sample(body: Mapping[str, Any], *, job_id: str, sampler_id: str) -> S
         _check_last_n(given["prompt_logprobs_last_n"], prompt.size, asked=bool(given.get("prompt_logprobs")))
     if body.get("target_prompt_logprobs") is not None:
         given["target_prompt_tokens"] = _target_ids(body["target_prompt_logprobs"], prompt.size)
-    return SampleJob(job_id=job_id, sampler_id=sampler_id, prompt=prompt, **given, **_stops(params.get("stop")))
+    stops = _stops(params.get("stop"))
+    return SampleJob(job_id=job_id, sampler_id=sampler_id, prompt=prompt, images=row.images, **given, **stops)
 
 
 def _stops(stop: str | list[str] | list[int] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tinker_proto import tinker_public_pb2 as pb
 from tinker_local.engine.protocol import TrainingDatum
 from tinker_local.wire.faults import Loc, WireFault
 from tinker_local.wire.tensors import Room, tensor_from_json, tensor_from_proto
-from tinker_local.wire.tokens import tokens_from_json, tokens_from_proto
+from tinker_local.wire.tokens import InputRow, row_from_json, row_from_proto
 
 __all__ = ["ForwardBackwardCall", "decode_json", "decode_proto"]
 
@@ -36,7 +36,7 @@ def decode_json(body: Mapping[str, Any], *, forward: bool) -> ForwardBackwardCal
     """A validated body of `/forward` (`forward`) or of `/forward_backward`.
 
     Raises:
-        WireFault: lengths disagree, a tensor's layout is wrong, a needed tensor is missing, or a chunk is not text.
+        WireFault: lengths disagree, a tensor's layout is wrong, a needed tensor is missing, or a chunk cannot be used.
     """
     field = "forward_input" if forward else "forward_backward_input"
     loc: Loc = ("body", field)
@@ -48,7 +48,7 @@ def decode_json(body: Mapping[str, Any], *, forward: bool) -> ForwardBackwardCal
         where = (*loc, "data", index)
         tensors = item["loss_fn_inputs"]
         return _datum(
-            tokens_from_json(item["model_input"], (*where, "model_input")),
+            row_from_json(item["model_input"], (*where, "model_input")),
             tensors,
             lambda name: tensor_from_json(tensors[name], (*where, "loss_fn_inputs", name), room),
             loss_fn,
@@ -85,7 +85,7 @@ def decode_proto(raw: bytes) -> ForwardBackwardCall:
         where = ("body", "data", index)
         tensors = item.loss_fn_inputs
         return _datum(
-            tokens_from_proto(item.model_input, (*where, "model_input")),
+            row_from_proto(item.model_input, (*where, "model_input")),
             tensors,
             lambda name: tensor_from_proto(tensors[name], (*where, "loss_fn_inputs", name), room),
             request.loss_fn,
@@ -123,20 +123,20 @@ def _proto_config(request: pb.ForwardBackwardRequest) -> dict[str, float | str]:
 
 
 def _datum(
-    tokens: NDArray[np.int32],
+    row: InputRow,
     names: Mapping[str, Any],
     read: Callable[[str], NDArray[Any]],
     loss_fn: str,
     loc: Loc,
 ) -> TrainingDatum:
-    """A datum of one length: every tensor is shaped like `target_tokens`, whose first dimension is that of `tokens`.
+    """A datum of one length: every tensor is shaped like `target_tokens`, whose first dimension is that of the row.
 
     `cross_entropy` without weights weighs each token 1; so does SkyRL, and clients of 0.7 leave them out.
     """
     inputs_loc = (*loc, "loss_fn_inputs")
     if "target_tokens" not in names:
         raise WireFault((*inputs_loc, "target_tokens"), "target_tokens is missing; each loss needs it")
-    targets = _targets(read("target_tokens"), tokens.size, (*inputs_loc, "target_tokens"))
+    targets = _targets(read("target_tokens"), row.tokens.size, (*inputs_loc, "target_tokens"))
     inputs: dict[str, NDArray[np.float32]] = {}
     for name in names:
         if name == "target_tokens":
@@ -149,7 +149,7 @@ def _datum(
         inputs[name] = values.astype(np.float32, copy=False)
     if loss_fn == "cross_entropy" and "weights" not in inputs:
         inputs["weights"] = np.ones(targets.shape, np.float32)
-    return TrainingDatum(tokens=tokens, target_tokens=targets, inputs=inputs)
+    return TrainingDatum(tokens=row.tokens, target_tokens=targets, inputs=inputs, images=row.images)
 
 
 def _targets(targets: NDArray[Any], length: int, loc: Loc) -> NDArray[np.int64]:
