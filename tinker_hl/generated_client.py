@@ -193,14 +193,15 @@ class Door:
                 url=url,
                 headers=headers,
                 content=body,
-                timeout=self._call.timeout,
+                # So the last attempt ends by the deadline; a second is left to an answer in any case.
+                timeout=min(self._call.timeout, max(log.left, 1.0)),
                 follow_redirects=self._call.follow_redirects,
             )
             error, named, unreachable = None, None, False
             try:
                 response = await self._server.send(request)
             except CircuitOpenError as refused:
-                refused.sent = log.retries > 0
+                refused.sent = in_doubt
                 raise
             except TransportFault as fault:
                 error = _connection_error(fault, request)

@@ -141,12 +141,12 @@ def test_which_statuses_are_retried(status: int, headers: dict[str, str], again:
     assert retry.status_is_retryable(status, headers) is again
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 422])
 def test_refusals_are_certain(status: int) -> None:
     assert retry.status_refuses(status)
 
 
-@pytest.mark.parametrize("status", [200, 408, 409, 425, 429, 500, 503])
+@pytest.mark.parametrize("status", [200, 408, 425, 429, 500, 503])
 def test_other_failures_are_not(status: int) -> None:
     assert not retry.status_refuses(status)
 

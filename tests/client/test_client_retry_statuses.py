@@ -68,7 +68,9 @@ def test_fault_16_a_conflict_on_a_save_is_final_and_says_what_to_do(save: str) -
         assert caught.value.status_code == 409
         assert "another" in str(caught.value.hint)
         assert clock.now() == began
-    assert len(server.paths(path)) == 1
+        # The client goes on, and without a gap.
+        assert training.optim_step(AdamParams()).result(10).metrics
+    assert [seen.json["seq_id"] for seen in (*server.paths(path), *server.paths("optim_step"))] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -182,23 +182,23 @@ def test_an_exception_of_the_users_is_sent_without_message_and_paths(wanted: Non
     def prepare(secret: str) -> None:
         raise ValueError(f"the data was {secret}")
 
-    with pytest.raises(ValueError, match="4711"), telemetry.capture_exceptions(fatal=True, severity="CRITICAL"):
-        prepare("4711")
+    with pytest.raises(ValueError, match="data-4711"), telemetry.capture_exceptions(fatal=True, severity="CRITICAL"):
+        prepare("data-4711")
 
     async def also() -> None:
         async with telemetry.acapture_exceptions():
-            prepare("4711")
+            prepare("data-4711")
 
-    with pytest.raises(ValueError, match="4711"):
+    with pytest.raises(ValueError, match="data-4711"):
         asyncio.run(also())
-    assert asyncio.run(telemetry.log_fatal_exception(OSError("4711")))
+    assert asyncio.run(telemetry.log_fatal_exception(OSError("data-4711")))
     wait_for(lambda: len(server.events()) == 3)
     first = server.events()[0]
     assert (first["error_type"], first["severity"]) == ("ValueError", "CRITICAL")
     assert first["traceback"].splitlines()[-1].startswith(f"{__name__}.test_an_exception")
     assert ".prepare:" in first["traceback"]
     assert "/" not in first["traceback"]
-    assert "4711" not in str(server.bodies())
+    assert "data-4711" not in str(server.bodies())
     assert "SESSION_END" not in server.names()
 
 

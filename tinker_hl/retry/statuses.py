@@ -8,7 +8,6 @@ __all__ = ["MAX_NAMED_WAIT", "RETRYABLE_STATUSES", "named_wait", "status_is_retr
 
 MAX_NAMED_WAIT = 60.0
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
-UNCERTAIN_STATUSES = RETRYABLE_STATUSES | {409}
 
 
 def named_wait(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -40,7 +39,7 @@ def status_is_retryable(status: int, headers: Mapping[str, str]) -> bool:
 
 def status_refuses(status: int) -> bool:
     """Whether an answer means that the server certainly did not take the request."""
-    return 400 <= status < 500 and status not in UNCERTAIN_STATUSES
+    return 400 <= status < 500 and status not in RETRYABLE_STATUSES
 
 
 def _number(text: str | None) -> float | None:
