@@ -30,6 +30,7 @@ from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, Submiss
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.poller import Payload, Promise
+from tinker_hl.queue_state import PauseNotices
 from tinker_hl.retry import status_refuses
 from tinker_hl.saved_states import SavedStates
 from tinker_hl.session import Session
@@ -39,6 +40,8 @@ from tinker_hl.types import Datum, ForwardBackwardOutput
 __all__ = ["REFUSED", "ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
 
 PARALLEL_CHUNKS = 8
+PAUSE_GRACE = 10.0
+"""Seconds that a pause of training lasts before the log tells of it."""
 INLINE_BYTES = 64 * 1024
 """A result up to this size is decoded on the loop's thread: the hop to a worker would cost more."""
 NOT_UNDERSTOOD = frozenset({400, 415, 422})
@@ -88,6 +91,7 @@ class ModelCalls:
         self.session = session
         self.turns = Turns(certainly_not_taken, self._broken_error)
         self.states = SavedStates()
+        self.notices = PauseNotices("Training", PAUSE_GRACE)
         self.lock = threading.Lock()
         self.successor: object = None
         """The client that goes on where these calls ended; guarded by `lock`."""
@@ -303,6 +307,7 @@ class ModelCalls:
             call=call,
             protobuf=protobuf,
             submitted_in=connection.clock.now() - started,
+            notices=self.notices,
         )
         connection.events.emit("sent", call, request_id=promise.request_id)
         return promise

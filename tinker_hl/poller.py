@@ -28,6 +28,7 @@ from tinker_hl.connection import Connection
 from tinker_hl.errors import APIConnectionError, APIStatusError, CircuitOpenError, RequestFailedError, TinkerError
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
 from tinker_hl.in_flight_budget import InFlightBudget
+from tinker_hl.queue_state import Notice, PauseNotices, QueueState
 from tinker_hl.redaction import redacted
 from tinker_hl.retry import NEVER, AttemptLog, RetryPolicy, named_wait, status_is_retryable
 
@@ -64,6 +65,8 @@ class Promise:
     """Whether a protobuf result is wanted."""
     submitted_in: float = 0.0
     """Seconds that the submission took."""
+    notices: PauseNotices | None = attrs.field(default=None, eq=False, repr=False)
+    """Who is told that the server has paused it."""
 
 
 @attrs.frozen
@@ -184,6 +187,8 @@ class _Wait:
                     await self._pace(self._connection.clock.now() - started)
         finally:
             self._byte_budget.give_back(reserved)
+            if self._promise.notices is not None:
+                self._promise.notices.over(self._promise.request_id)
 
     @property
     def _limit(self) -> int:
@@ -193,6 +198,9 @@ class _Wait:
         """One poll: the result, or what the server said instead ({} after a failure that was waited out)."""
         try:
             async with self._slots:
+                if not self._log.retries:
+                    # An outage begins with a poll, and not with waiting for one's turn to poll.
+                    self._log.started = self._connection.clock.now()
                 answer = await self._connection.request(
                     retrieve_future.asyncio_detailed, self._call(), body=self._body(metadata_only)
                 )
@@ -218,7 +226,9 @@ class _Wait:
             headers["X-Tinker-Create-Promise-Roundtrip-Time"] = f"{self._promise.submitted_in:.6f}"
         if self._promise.protobuf:
             headers["Accept"] = PROTOBUF
-        return Call(name=self._promise.call, timeout=POLL_TIMEOUT, policy=NEVER, headers=headers)
+        # The first poll of an outage may be a long one, whatever the deadline; the last one ends by it.
+        timeout = min(POLL_TIMEOUT, max(self._log.left, POLL_TIMEOUT - self._log.elapsed, 1.0))
+        return Call(name=self._promise.call, timeout=timeout, policy=NEVER, headers=headers)
 
     def _body(self, metadata_only: bool) -> EncodedBody:
         body = {"request_id": self._promise.request_id, "allow_metadata_only": metadata_only}
@@ -275,13 +285,16 @@ class _Wait:
         return logging.WARNING
 
     def _tell_pending(self, answer: Mapping[str, Any]) -> None:
-        state, reason = answer.get("queue_state"), answer.get("queue_state_reason")
-        paused = isinstance(state, str) and state != "active"
+        state, reason = QueueState(answer.get("queue_state") or "active"), answer.get("queue_state_reason")
+        notice = Notice(logging.DEBUG, f"{state}: {reason}" if reason else str(state))
+        if self._promise.notices is not None:
+            notice = self._promise.notices.told(self._promise.request_id, state, reason, self._connection.clock.now())
         self._connection.events.emit(
-            "queue_state" if paused else "polled",
+            "polled" if state is QueueState.ACTIVE else "queue_state",
             self._promise.call,
             request_id=self._promise.request_id,
-            detail=f"{state}: {reason}" if reason else str(state or ""),
+            detail=notice.text,
+            level=notice.level,
         )
 
     async def _pace(self, took: float) -> None:

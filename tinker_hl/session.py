@@ -85,7 +85,9 @@ class _Life:
             self.heartbeat.cancel()
         if self.session_id is None or not self.owned:
             return
-        call = self.connection.call("ServiceClient.close", policy=FINISH_POLICY, timeout=5.0)
+        patience = min(FINISH_POLICY.deadline, self.connection.policy.deadline)
+        policy = attrs.evolve(FINISH_POLICY, deadline=patience)
+        call = self.connection.call("ServiceClient.close", policy=policy, timeout=5.0)
         body = EncodedBody(orjson.dumps({"reason": {"type": status}, "detail": detail}))
         self.connection.events.emit("session_ended", "ServiceClient.close", detail=f"{self.session_id} {status}")
         try:

@@ -131,7 +131,13 @@ async def _result(calls: ModelCalls, function: Any, call: str, request_type: str
     started = session.connection.clock.now()
     answer = await session.request(function, call, body=body)
     took = session.connection.clock.now() - started
-    promise = Promise(request_id=answer.parsed.request_id, request_type=request_type, call=call, submitted_in=took)
+    promise = Promise(
+        request_id=answer.parsed.request_id,
+        request_type=request_type,
+        call=call,
+        submitted_in=took,
+        notices=calls.notices,
+    )
     return (await session.result(promise)).content
 
 

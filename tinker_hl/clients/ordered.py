@@ -11,6 +11,7 @@ from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.poller import Payload
+from tinker_hl.queue_state import QueueState
 from tinker_hl.session import WireRecord
 from tinker_hl.turns import Turn
 from tinker_hl.types import GetInfoResponse
@@ -30,6 +31,18 @@ class OrderedVerbs:
 
     def __init__(self, model: TrainedModel) -> None:
         self._own_model = model
+        model.calls.notices.attach(self)
+
+    def on_queue_state_change(self, queue_state: QueueState, reason: str | None = None) -> None:
+        """The service has paused this client's work, or goes on with it; for you to override or to replace.
+
+        It is called on the client's loop thread, once for each change, and must be quick. As it is it does nothing: the
+        log tells of pauses without it.
+
+        Args:
+            queue_state: `ACTIVE`, `PAUSED_RATE_LIMIT`, `PAUSED_CAPACITY` or `UNKNOWN`, which are texts too.
+            reason: The service's own words, if it said any.
+        """
 
     @property
     def model_id(self) -> str:

@@ -29,6 +29,7 @@ from tinker_hl.errors import NoProgressError, RateLimitError, TinkerError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.poller import Promise
+from tinker_hl.queue_state import PauseNotices, QueueState
 from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait
 from tinker_hl.sampling_progress import SamplingProgress
 from tinker_hl.session import Session
@@ -92,6 +93,7 @@ class Sampler:
         self._numbers = itertools.count()
         self._joining: asyncio.Task[int] | None = None
         self._room: asyncio.Semaphore | None = None
+        self.notices = PauseNotices(f"Sampling from {sampling_session_id}", grace=0.0)
         self._progress = SamplingProgress()
         loop.reset_after_fork(self)
 
@@ -202,6 +204,7 @@ class Sampler:
             call=call,
             protobuf=connection.capabilities.has_config,
             submitted_in=took,
+            notices=self.notices,
         )
         ids = answer.parsed.sample_sequence_ids
         return _Submission(promise, clone, list(ids) if isinstance(ids, list) else None)
@@ -288,6 +291,18 @@ class SamplingClient:
 
     def __init__(self, sampler: Sampler) -> None:
         self._own_sampler = sampler
+        sampler.notices.attach(self)
+
+    def on_queue_state_change(self, queue_state: QueueState, reason: str | None = None) -> None:
+        """The service has paused this client's samples, or goes on with them; for you to override or to replace.
+
+        It is called on the client's loop thread, once for each change, and must be quick. As it is it does nothing: the
+        log tells of pauses without it.
+
+        Args:
+            queue_state: `ACTIVE`, `PAUSED_RATE_LIMIT`, `PAUSED_CAPACITY` or `UNKNOWN`, which are texts too.
+            reason: The service's own words, if it said any.
+        """
 
     @property
     def _sampler(self) -> Sampler:

@@ -416,6 +416,7 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
 
     def __init__(self, calls: ModelCalls, call: str, make: Callable[[Turn], Coroutine[Any, Any, TrainedModel]]) -> None:
         self._own_calls = calls
+        calls.notices.attach(self)
         turn = calls.reserve(call)
 
         async def run() -> TrainingClient:
