@@ -1,10 +1,11 @@
 """The same arguments make the same values here and in both releases of the official SDK, and the same JSON is sent."""
 
+import base64
 import inspect
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from tinker_proto import tinker_public_pb2 as pb
 from type_cases import ACCEPTED, REFUSED
 
 from scripts.official_venv import NEWEST, official_python
 from tinker_hl import types
+from tinker_hl.codec import proto as proto_codec
 from tinker_hl.codec.json import encode_record
 from tinker_hl.types.record import Answer, Record
 
@@ -27,14 +30,14 @@ CASES = (*ACCEPTED, *REFUSED)
 @pytest.fixture(scope="session")
 def theirs() -> dict[str, list[dict[str, Any]]]:
     """Release -> one answer a case."""
-    return {release: _asked(release) for release in ("0.7.0", NEWEST)}
+    return {release: _asked(release, CASES) for release in ("0.7.0", NEWEST)}
 
 
-def _asked(release: str) -> list[dict[str, Any]]:
+def _asked(release: str, cases: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "PYTHON"))}
     ended = subprocess.run(
         [official_python(release), SCRIPT],
-        input=json.dumps(CASES),
+        input=json.dumps(cases),
         env=environment,
         capture_output=True,
         text=True,
@@ -95,9 +98,98 @@ def test_values_and_json_are_the_same(theirs: dict[str, list[dict[str, Any]]], p
     for answer in by_release.values():
         values = {key: item for key, item in answer["values"].items() if (name, key) not in OF_OUR_OWN}
         assert like(ours, values) == values
-        if answer["wire"] is not None:
+        if answer["wire"] is not None and "protobuf" in answer["wire"]:
+            assert _message(_body(ours)) == _message(base64.b64decode(answer["wire"]["protobuf"]))
+        elif answer["wire"] is not None:
             sent = json.loads(encode_record(ours))
             assert like(sent, answer["wire"]) == answer["wire"]
+
+
+def _body(request: Any) -> bytes:
+    """A pass as this client sends it to a server that reads protobuf."""
+    given = request.forward_backward_input
+    encoded = [proto_codec.encode_datum(datum) for datum in given.data]
+    return proto_codec.forward_backward_body(
+        request.model_id, request.seq_id or 0, encoded, given.loss_fn, given.loss_fn_config
+    )
+
+
+def _message(body: bytes) -> pb.ForwardBackwardRequest:
+    """Maps have no order on the wire, so that messages are compared and not bytes."""
+    message = pb.ForwardBackwardRequest()
+    message.ParseFromString(body)
+    return message
+
+
+def test_results_in_protobuf_are_read_alike() -> None:
+    """Bytes that our service's message classes write, read by the newest release and by this client."""
+    answers = _asked(NEWEST, [(name, {"protobuf": base64.b64encode(data).decode()}) for name, data in RESULTS])
+    for (name, data), answer in zip(RESULTS, answers, strict=True):
+        if name == "SampleResponse":
+            ours: Any = proto_codec.decode_sample_response(data)
+        else:
+            ours = proto_codec.decode_forward_backward_output(data)
+        assert "values" in answer, answer
+        without_nan = like(ours, answer["values"])
+        assert json.loads(json.dumps(without_nan), parse_constant=lambda _: None) == answer["values"]
+
+
+def _floats(*values: float) -> bytes:
+    return np.array(values, "<f4").tobytes()
+
+
+def _ints(*values: int) -> bytes:
+    return np.array(values, "<i4").tobytes()
+
+
+TOPK: Final = pb.TopkLogprobs(length=2, k=2, token_ids=_ints(3, 4, 5, 0), logprobs=_floats(-0.5, -1.0, -0.25, -99999.0))
+RESULTS: Final = (
+    (
+        "SampleResponse",
+        pb.SampleResponse(
+            sequences=[
+                pb.SampledSequence(
+                    stop_reason=pb.STOP_REASON_STOP,
+                    tokens=_ints(3, 5),
+                    logprobs=_floats(-0.5, -0.25),
+                    topk_sampled_logprobs=TOPK,
+                ),
+                pb.SampledSequence(stop_reason=pb.STOP_REASON_LENGTH, tokens=_ints(7)),
+            ],
+            prompt_logprobs=_floats(float("nan"), -1.5),
+            topk_prompt_logprobs=pb.TopkLogprobs(
+                length=2, k=1, token_ids=_ints(0, 9), logprobs=_floats(-99999.0, -1.5)
+            ),
+            prompt_cache_hit_tokens=2,
+            target_prompt_logprobs=pb.Tensor(dtype=pb.DTYPE_FLOAT32, shape=[1, 2], dense=_floats(-1.5, 0.0)),
+            prompt_alt_tokens=pb.PromptAltTokens(
+                tokens=pb.Tensor(dtype=pb.DTYPE_INT64, shape=[1, 1], dense=np.array([9], "<i8").tobytes()),
+                logprobs=pb.Tensor(dtype=pb.DTYPE_FLOAT32, shape=[1, 1], dense=_floats(-1.5)),
+            ),
+        ).SerializeToString(),
+    ),
+    ("SampleResponse", pb.SampleResponse().SerializeToString()),
+    (
+        "ForwardBackwardOutput",
+        pb.ForwardBackwardOutput(
+            loss_fn_output_type="module:ArrayRecord",
+            loss_fn_outputs=[
+                pb.ArrayRecord(
+                    num_datums=2,
+                    fields={
+                        "logprobs": pb.BatchedTensor(
+                            dtype=pb.DTYPE_FLOAT32,
+                            data=_floats(-1.0, -2.0, -3.0),
+                            offsets=np.array([0, 8, 12], "<i8").tobytes(),
+                        )
+                    },
+                )
+            ],
+            metrics={"loss:sum": 6.0},
+        ).SerializeToString(),
+    ),
+    ("ForwardBackwardOutput", pb.ForwardBackwardOutput(metrics={"loss:sum": 0.0}).SerializeToString()),
+)
 
 
 OF_OUR_OWN: Final[Mapping[tuple[str, str], str]] = {

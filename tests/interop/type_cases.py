@@ -19,6 +19,51 @@ WEIGHTS: Final = {"$": "TensorData", "data": [1.0, 0.5], "dtype": "float32", "sh
 MATRIX: Final = {"$": "TensorData", "data": [6, -1, 7, 8], "dtype": "int64", "shape": [2, 2]}
 DATUM: Final = {"$": "Datum", "model_input": TEXT, "loss_fn_inputs": {"target_tokens": TARGETS, "weights": WEIGHTS}}
 PASS: Final = {"$": "ForwardBackwardInput", "data": [DATUM], "loss_fn": "ppo", "loss_fn_config": {"clip": 0.2}}
+DMEL: Final = {"$": "DmelChunk", "dmel": "AAIDBA=="}
+RICH_PASS: Final = {
+    "$": "ForwardBackwardInput",
+    "data": [
+        {
+            "$": "Datum",
+            "model_input": {"$": "ModelInput", "chunks": [{"$": "EncodedTextChunk", "tokens": [1, 2]}, IMAGE, DMEL]},
+            "loss_fn_inputs": {"target_tokens": {**TARGETS, "data": [6, 7, 8, 9], "shape": [2, 2]}, "weights": WEIGHTS},
+        },
+        DATUM,
+    ],
+    "loss_fn": "importance_sampling",
+    "loss_fn_config": {"clip_low": 0.2, "mode": "text"},
+}
+SPARSE: Final = {
+    "$": "TensorData",
+    "data": [6, 7],
+    "dtype": "int64",
+    "shape": [3, 9],
+    "sparse_crow_indices": [0, 1, 1, 2],
+    "sparse_col_indices": [8, 0],
+}
+SPARSE_PASS: Final = {
+    "$": "ForwardBackwardInput",
+    "data": [{"$": "Datum", "model_input": TEXT, "loss_fn_inputs": {"target_tokens": SPARSE}}],
+    "loss_fn": "cross_entropy",
+}
+SPANS: Final = [
+    {"$": "PromptProvenanceSpan", "sequence_id": "q", "length": 1},
+    {"$": "SampledProvenanceSpan", "sequence_id": "q", "offset": 1, "length": 2},
+]
+TOLD_PASS: Final = {
+    "$": "ForwardBackwardInput",
+    "data": [
+        {
+            "$": "Datum",
+            "model_input": TEXT,
+            "loss_fn_inputs": {"target_tokens": {**TARGETS, "data": [6, 7, 8], "shape": [3]}},
+            "model_input_spans": SPANS,
+            "loss_fn_input_spans": SPANS,
+        }
+    ],
+    "loss_fn": "stable_reinforce",
+    "loss_fn_config": {"kl_coeff": 0.1},
+}
 NODE: Final = {"$": "CustomLossNode", "op": "call_function", "name": "add", "target": "aten.add", "args": [1, 2.5]}
 GRAPH: Final = {"$": "CustomLossGraph", "nodes": [NODE]}
 EVENT: Final = {"event_id": "e", "event_session_index": 3, "severity": "INFO", "timestamp": WHEN}
@@ -78,6 +123,9 @@ ACCEPTED: Final[tuple[Case, ...]] = (
     ("ForwardBackwardInput", {"data": [DATUM], "loss_fn": "cross_entropy"}),
     ("ForwardBackwardInput", {"data": [DATUM, DATUM], "loss_fn": "ppo", "loss_fn_config": {"clip": 0.2}}),
     ("ForwardBackwardRequest", {"forward_backward_input": PASS, "model_id": "m", "seq_id": 4}),
+    ("ForwardBackwardRequest", {"forward_backward_input": RICH_PASS, "model_id": "m", "seq_id": 1}),
+    ("ForwardBackwardRequest", {"forward_backward_input": SPARSE_PASS, "model_id": "m", "seq_id": 1}),
+    ("ForwardBackwardRequest", {"forward_backward_input": TOLD_PASS, "model_id": "m", "seq_id": 2}),
     ("ForwardRequest", {"forward_input": PASS, "model_id": "m"}),
     ("ForwardBackwardOutput", {"loss_fn_output_type": "T", "loss_fn_outputs": [], "metrics": {"loss:sum": 1.5}}),
     (
