@@ -16,6 +16,7 @@ from tinker_local.engine.null import NullEngine
 from tinker_local.engine.protocol import BaseModelInfo, Engine, EngineError
 from tinker_local.handlers import HANDLERS
 from tinker_local.handlers.offer import NOT_OFFERED
+from tinker_local.handlers.service import LIMITS
 from tinker_local.settings import Settings
 
 
@@ -207,3 +208,12 @@ def test_a_slash_too_many_is_unknown_and_not_redirected(api: Api, path: str) -> 
     response = api.request("GET" if "healthz" in path else "DELETE", path)
     assert response.status_code == 404
     assert response.json()["detail"]
+
+
+def test_the_limits_are_in_the_capabilities(api: Api) -> None:
+    settings = api.service.settings
+    limits = api.ok("get_server_capabilities")["limits"]
+    assert limits == {name: getattr(settings, name) for name in LIMITS}
+    body = {"session_id": api.session(), "model_seq_id": 0, "base_model": "null/base"}
+    refused = api.refused(422, "create_model", body={**body, "lora_config": {"rank": limits["max_lora_rank"] + 1}})
+    assert str(limits["max_lora_rank"]) in str(refused)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tinker_local.engine.protocol import BaseModelInfo
 from tinker_local.handlers.call import Call, Handler, Result
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "LIMITS"]
 
 _CLIENT_CONFIG = {
     "parallel_fwdbwd_chunks": True,
@@ -18,6 +18,8 @@ _CLIENT_CONFIG = {
     "custom_loss_server_side": False,
     "create_model_via_load_weights": True,
 }
+LIMITS = ("max_lora_rank", "max_num_samples", "max_pending_samples", "max_body_bytes", "max_inflated_bytes")
+"""The settings that say what is refused."""
 _DYNAMIC_CONFIG = {"refresh_interval_sec": 300, "sample_cancel_enabled": True, "sample_cancel_max_batch_size": 64}
 
 
@@ -29,8 +31,11 @@ async def get_health(call: Call) -> Result:
 
 async def get_server_capabilities(call: Call) -> Result:
     """Each base model under each of its names."""
-    infos = call.service.supervision.models
-    return {"supported_models": [_supported(info, name) for info in infos for name in (info.name, *info.aliases)]}
+    infos, settings = call.service.supervision.models, call.service.settings
+    return {
+        "supported_models": [_supported(info, name) for info in infos for name in (info.name, *info.aliases)],
+        "limits": {name: getattr(settings, name) for name in LIMITS},
+    }
 
 
 async def get_client_config(call: Call) -> Result:

@@ -133,6 +133,7 @@ if TYPE_CHECKING:
     )
     from .save_weights_request import SaveWeightsRequest
     from .save_weights_response import SaveWeightsResponse
+    from .server_limits import ServerLimits
     from .session_end_event import SessionEndEvent
     from .session_failure_category import SessionFailureCategory
     from .session_heartbeat_request import SessionHeartbeatRequest
@@ -299,6 +300,7 @@ __all__ = (
     "SaveWeightsForSamplerResponseInternal",
     "SaveWeightsRequest",
     "SaveWeightsResponse",
+    "ServerLimits",
     "SessionEndEvent",
     "SessionFailureCategory",
     "SessionHeartbeatRequest",
@@ -466,6 +468,7 @@ _MODULES = {
     "SaveWeightsForSamplerResponseInternal": ".save_weights_for_sampler_response_internal",
     "SaveWeightsRequest": ".save_weights_request",
     "SaveWeightsResponse": ".save_weights_response",
+    "ServerLimits": ".server_limits",
     "SessionEndEvent": ".session_end_event",
     "SessionFailureCategory": ".session_failure_category",
     "SessionHeartbeatRequest": ".session_heartbeat_request",
