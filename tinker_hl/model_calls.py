@@ -232,6 +232,9 @@ class ModelCalls:
 
     async def _send_pass(self, work: Pass, encoded: _Encoded, ids: range) -> list[Promise]:
         connection = self.session.connection
+        if encoded.protobuf and connection.speaks_protobuf is False:
+            # An earlier call found that out, while this one waited for its turn.
+            encoded = await self._encode(work, protobuf=False)
         unproven = encoded.protobuf and connection.speaks_protobuf is None
         try:
             promises = await self._send_chunks(work, encoded, ids)
