@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tinker_proto import tinker_public_pb2 as pb
 
-from tinker_hl.types import TensorData
+from tinker_hl.codec.proto import encode_datum
+from tinker_hl.types import Datum, ModelInput, TensorData
 
 
 def test_both_generations_build_it() -> None:
@@ -154,3 +157,53 @@ def test_copies_and_dumps_come_back() -> None:
 def test_the_representation_is_short() -> None:
     assert repr(TensorData([1, 2], "int64")) == "TensorData([1, 2], int64, shape=None)"
     assert len(repr(TensorData(np.zeros(10**6)))) < 120
+
+
+EVERY_KIND = st.sampled_from(
+    [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint32, np.bool_, np.float16, np.float32, np.float64]
+)
+
+
+@given(data=st.data(), kind=EVERY_KIND)
+def test_conversions_lose_nothing(data: st.DataObject, kind: Any) -> None:
+    """Array, list, tensor, JSON, pickle and the protobuf message: there and back, of any kind and shape."""
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+    elements = st.integers(0, 100) if np.dtype(kind).kind in "iu" else None
+    if np.dtype(kind).kind == "f":
+        elements = st.floats(-100, 100, width=16)  # type: ignore[assignment]  # exact in each of them
+    array = data.draw(hnp.arrays(kind, shape, elements=elements))
+    wanted = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+    tensor = TensorData.from_numpy(array)
+    ways = {
+        "list": TensorData(array.tolist() if array.ndim else [array.item()], tensor.dtype, list(shape)),
+        "json": TensorData.model_validate_json(tensor.model_dump_json()),
+        "pickle": pickle.loads(pickle.dumps(tensor)),
+        "copy": tensor.model_copy(),
+    }
+    if array.dtype != np.uint32:  # torch has no full support for it
+        ways["torch"] = TensorData.from_torch(torch.from_numpy(array.copy()))
+        ways["back from torch"] = TensorData.from_torch(tensor.to_torch())
+    for way, made in ways.items():
+        assert (made.shape, made.dtype) == (list(shape), tensor.dtype), way
+        np.testing.assert_array_equal(made.to_numpy(), wanted, err_msg=way)
+        assert made.tolist() == wanted.tolist(), way
+        assert made.data == wanted.reshape(-1).tolist(), way
+
+
+@given(matrix=MATRICES, pad=st.integers(-3, 3))
+def test_sparse_tensors_keep_their_values_on_every_way(matrix: np.ndarray, pad: int) -> None:
+    """CSR as it is sent: through JSON, a pickle and the constructor, with any value that is not stored."""
+    tensor = TensorData.from_torch_sparse(torch.from_numpy(matrix), pad)
+    by_hand = TensorData(tensor.data, tensor.dtype, tensor.shape, tensor.sparse_crow_indices, tensor.sparse_col_indices)
+    for made in (tensor, by_hand, TensorData.model_validate_json(tensor.model_dump_json()), tensor.model_copy()):
+        assert made.is_sparse == tensor.is_sparse
+        np.testing.assert_array_equal(made.to_numpy(pad), matrix)
+        np.testing.assert_array_equal(made.to_torch(pad).numpy(), matrix)
+        assert made.nbytes == tensor.nbytes
+    message = Datum(ModelInput.from_ints([1]), {"weights": tensor})
+    body = pb.Datum()
+    body.ParseFromString(bytes(encode_datum(message)))
+    sent = body.loss_fn_inputs["weights"]
+    assert list(sent.shape) == list(matrix.shape)
+    stored = np.frombuffer(sent.sparse_csr.values if tensor.is_sparse else sent.dense, "<f4")
+    assert stored.tolist() == tensor.data
