@@ -137,8 +137,11 @@ PROMISES = (
         "An outage is not made worse",
         "extra requests <= 10% in 60 s; refusal told in 5 s",
         (
-            "client/test_client_retry.py::test_a_dead_server_gets_at_most_a_tenth_more_requests_in_a_minute",
-            "client/test_client_transport.py::test_a_wrong_address_is_reported_within_five_seconds",
+            "promises/test_r10_outage.py::"
+            "test_r10_a_hundred_callers_of_a_dead_server_make_at_most_ten_more_requests_in_a_minute",
+            "promises/test_r10_outage.py::"
+            "test_r10_where_nobody_has_ever_answered_everybody_is_told_within_five_seconds",
+            "promises/test_r10_outage.py::test_r10_a_refused_connection_is_told_within_five_seconds_of_real_time",
         ),
     ),
     Promise("R11", "The service stays alive under load", "0 errors, heartbeat p95 <= 250 ms", (), "all of it: issue 5"),
@@ -173,7 +176,11 @@ PROMISES = (
         "R15",
         "A user error reaches the caller at once",
         "<= 50 ms after the response",
-        ("client/test_client_connection.py::test_a_user_error_is_told_at_once",),
+        (
+            "promises/test_r15_user_error.py::test_r15_a_refusal_reaches_the_caller_at_once_and_without_a_wait",
+            "promises/test_r15_user_error.py::test_r15_a_request_that_failed_by_the_users_fault_is_told_at_once",
+            "promises/test_r15_user_error.py::test_r15_against_the_real_service_on_a_socket",
+        ),
     ),
     Promise("P1", "`import`: time and memory / official", "<= 0.25x, <= 0.5x", ("p01_import",)),
     Promise(
