@@ -36,6 +36,11 @@ class Call:
     """Bytes of the body."""
 
     @property
+    def idempotency_key(self) -> str | None:
+        """The name that the client gave to this logical call; it is the same for each attempt."""
+        return self.request.headers.get("x-idempotency-key")
+
+    @property
     def owner(self) -> str:
         """Under which name what the caller makes is owned."""
         return self.caller.owner

@@ -31,6 +31,7 @@ async def create_session(call: Call) -> Result:
         sdk_version=body["sdk_version"],
         project_id=body.get("project_id"),
         display_name=body.get("display_name"),
+        idempotency_key=call.idempotency_key,
     )
     call.service.audit.note("session_create", call.owner, session_id=session.session_id)
     return {"type": "create_session", "session_id": session.session_id}

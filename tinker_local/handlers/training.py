@@ -10,6 +10,7 @@ from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
+from tinker_local.handlers.custom_losses import CUSTOM, definition_of
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
 from tinker_local.service import Service
@@ -66,8 +67,16 @@ async def get_info(call: Call) -> Result:
 
 async def unload_model(call: Call) -> Result:
     """Free a model, after all that was asked of it before."""
-    service = call.service
+    service, fingerprint = call.service, fingerprint_of("unload_model", call.body)
+    known = service.models.in_memory(call.body["model_id"])
+    if known is not None and known.unloaded and known.record.owner == call.owner:
+        repeated = service.intake.repeated(known, None, fingerprint, call.idempotency_key)
+        if repeated is not None:
+            return repeated
     model = service.models.get(call.body["model_id"], call.owner)
+    repeated = service.intake.repeated(model, None, fingerprint, call.idempotency_key)
+    if repeated is not None:
+        return repeated
     engine = service.supervision.require()
 
     async def run() -> Answer:
@@ -76,7 +85,7 @@ async def unload_model(call: Call) -> Result:
         service.audit.note("run_unload", call.owner, model_id=model.model_id)
         return JsonAnswer({"type": "unload_model", "model_id": model.model_id})
 
-    return service.intake.submit(model, None, b"", run)
+    return service.intake.submit(model, None, fingerprint, run, call.idempotency_key)
 
 
 async def forward(call: Call) -> Result:
@@ -94,7 +103,7 @@ async def optim_step(call: Call) -> Result:
     service, body = call.service, call.body
     model = service.models.get(body["model_id"], call.owner)
     fingerprint = fingerprint_of("optim_step", body)
-    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint)
+    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
     settings = settings_of(body, model.record.lora.optimizer)
@@ -103,7 +112,7 @@ async def optim_step(call: Call) -> Result:
         metrics = await service.supervision.engine.optim_step(model.model_id, settings)
         return JsonAnswer({"metrics": dict(metrics)})
 
-    return service.intake.submit(model, body.get("seq_id"), fingerprint, run)
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
 
 
 async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, bytes]:
@@ -119,18 +128,22 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
     service, (request, fingerprint) = call.service, decoded
     model = service.models.get(request.model_id, call.owner)
     check_images(service, model.record.base_model, any(datum.images for datum in request.data))
-    repeated = service.intake.repeated(model, request.seq_id, fingerprint)
+    repeated = service.intake.repeated(model, request.seq_id, fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
 
+    config: Mapping[str, float | str] = request.loss_fn_config
+    if request.loss_fn == CUSTOM:
+        config = definition_of(service, model.record.session_id, config)
+
     async def run() -> Answer:
         output = await service.supervision.engine.forward_backward(
-            model.model_id, request.data, request.loss_fn, request.loss_fn_config, backward=request.backward
+            model.model_id, request.data, request.loss_fn, config, backward=request.backward
         )
         service.usage.trained(model.record, request.data)
         return TrainingAnswer(output)
 
-    return service.intake.submit(model, request.seq_id, fingerprint, run)
+    return service.intake.submit(model, request.seq_id, fingerprint, run, call.idempotency_key)
 
 
 def check_images(service: Service, base_model: str, given: bool) -> None:

@@ -110,7 +110,7 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool, se
     model = service.models.get(body["model_id"], call.owner)
     seq_id = body.get("seq_id")
     fingerprint = fingerprint_of(operation_id, body)
-    repeated = service.intake.repeated(model, seq_id, fingerprint)
+    repeated = service.intake.repeated(model, seq_id, fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
     name = body["path"] if body.get("path") is not None else f"unnamed-{uuid.uuid4().hex[:12]}"
@@ -145,7 +145,7 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool, se
             await _keep_outcome(call, f"{model.model_id}:{seq_id}", fingerprint, outcome)
         return JsonAnswer(outcome)
 
-    return service.intake.submit(model, seq_id, fingerprint, run)
+    return service.intake.submit(model, seq_id, fingerprint, run, call.idempotency_key)
 
 
 async def _keep_outcome(call: Call, request_id: str, fingerprint: bytes, outcome: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ def _save_unnamed(call: Call) -> Result:
     model = service.models.get(body["model_id"], call.owner)
     # A client that tries again gives the same sequence id, but counts its sampling sessions on.
     fingerprint = fingerprint_of("save_weights_for_sampler", body, without=("sampling_session_seq_id",))
-    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint)
+    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
     sampler_id = sampler_id_of(model.record.session_id, body["sampling_session_seq_id"])
@@ -189,14 +189,14 @@ def _save_unnamed(call: Call) -> Result:
             raise
         return JsonAnswer({"type": "save_weights_for_sampler", "path": None, "sampling_session_id": sampler_id})
 
-    return service.intake.submit(model, body.get("seq_id"), fingerprint, run)
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
 
 
 def _load_into(call: Call) -> Result:
     service, body = call.service, call.body
     model = service.models.get(body["model_id"], call.owner)
     fingerprint = fingerprint_of("load_weights", body)
-    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint)
+    repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
     path = CheckpointPath.parse(body["path"])
@@ -219,7 +219,7 @@ def _load_into(call: Call) -> Result:
         service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model.model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model.model_id})
 
-    return service.intake.submit(model, body.get("seq_id"), fingerprint, run)
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
 
 
 def _load_as_new(call: Call) -> Result:

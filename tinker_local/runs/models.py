@@ -19,6 +19,7 @@ from tinker_local.store.records import Records, RunRecord
 
 __all__ = ["Model", "Models", "model_id_of"]
 
+_MOST_KEYS = 1024
 _MOST_HELD = 1024
 """Requests of one model that may wait for a gap to be filled."""
 
@@ -43,6 +44,8 @@ class Model:
     gap_since: float | None = None
     """Monotonic: since when requests wait for one that has not come."""
     unnumbered: int = 0
+    by_key: dict[str, str] = attrs.field(factory=dict)
+    """Request ids of the last requests without a number, by their idempotency keys."""
     dirty: bool = False
     """Whether `record.last_request_at` is newer than what is stored."""
 
@@ -50,6 +53,12 @@ class Model:
     def model_id(self) -> str:
         """Its id, which is also its training run's."""
         return self.record.run_id
+
+    def remember_key(self, idempotency_key: str, request_id: str) -> None:
+        """A request without a number can be told from its repeats by this key."""
+        self.by_key[idempotency_key] = request_id
+        if len(self.by_key) > _MOST_KEYS:
+            self.by_key.pop(next(iter(self.by_key)))
 
     def reshape(self, lora: LoraSpec) -> None:
         """It has a checkpoint's shape now."""

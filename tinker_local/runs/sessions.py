@@ -39,6 +39,7 @@ class Sessions:
         self._clock = clock
         now = clock.monotonic()
         self._open = {record.session_id: Session(record, now) for record in records.open_sessions()}
+        self._by_key: dict[tuple[str, str], Session] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -52,8 +53,12 @@ class Sessions:
         sdk_version: str,
         project_id: str | None,
         display_name: str | None,
+        idempotency_key: str | None = None,
     ) -> Session:
-        """Open one."""
+        """Open one; the same key of one owner opens one, for as long as that is open."""
+        repeated = self._by_key.get((owner, idempotency_key or ""))
+        if repeated is not None and self.is_open(repeated.session_id):
+            return repeated
         record = SessionRecord(
             session_id=str(uuid.uuid4()),
             owner=owner,
@@ -67,6 +72,8 @@ class Sessions:
         )
         session = Session(record, self._clock.monotonic())
         self._open[record.session_id] = session
+        if idempotency_key:
+            self._by_key[owner, idempotency_key] = session
         await self._records.write(self._records.put_session(record))
         return session
 
@@ -107,4 +114,5 @@ class Sessions:
     async def end(self, session: Session, status: dict[str, Any]) -> None:
         """It is over from now on; the first reason stays."""
         if self._open.pop(session.session_id, None) is not None:
+            self._by_key = {key: other for key, other in self._by_key.items() if other is not session}
             await self.change(session, status=status, ended_at=self._clock.wall())

@@ -1,6 +1,8 @@
 """Taking requests in exactly once: each one's natural key names its promise, a fingerprint tells repeat from mistake.
 
-A repeat gets the promise that the first one got; another request under the same key is refused and changes nothing.
+A repeat gets the promise that the first one got; another request under the same key is refused and changes nothing. The
+natural key is the sequence id; where a client sends none it is its idempotency key, and where it sends neither, each
+request is a new one.
 """
 
 import hashlib
@@ -50,14 +52,17 @@ class Intake:
         self._models = models
         self._monotonic = monotonic
 
-    def repeated(self, model: Model, seq_id: int | None, fingerprint: bytes) -> dict[str, Any] | None:
+    def repeated(
+        self, model: Model, seq_id: int | None, fingerprint: bytes, idempotency_key: str | None
+    ) -> dict[str, Any] | None:
         """The answer to a request that was taken in before; None for a new one.
 
         Raises:
-            ApiError: 409 if the sequence id was used for something else.
+            ApiError: 409 if the sequence id, or without one the idempotency key, was used for something else.
         """
         if seq_id is None:
-            return None
+            promise = self._futures.find(model.by_key.get(idempotency_key or "", ""))
+            return None if promise is None else repeat(promise, fingerprint)
         request_id = f"{model.model_id}:{seq_id}"
         promise = self._futures.find(request_id)
         if promise is not None:
@@ -80,13 +85,17 @@ class Intake:
         model.submit(None, Work(promise, run), self._monotonic())
         return promise.submitted()
 
-    def submit(self, model: Model, seq_id: int | None, fingerprint: bytes, run: Run) -> dict[str, Any]:
+    def submit(
+        self, model: Model, seq_id: int | None, fingerprint: bytes, run: Run, idempotency_key: str | None
+    ) -> dict[str, Any]:
         """Take a new request in; `run` is the work, whose first step is the engine's call."""
         model.check_room()
         if seq_id is None:
             model.unnumbered += 1
         number = f"u{model.unnumbered}" if seq_id is None else str(seq_id)
         promise = self._promise(model, f"{model.model_id}:{number}", fingerprint)
+        if seq_id is None and idempotency_key:
+            model.remember_key(idempotency_key, promise.request_id)
         work = Work(promise, self._checked(model, run), lambda: self._models.loss(model))
         # The order of a lost model is lost with it; each request is told so at once.
         model.submit(None if self._models.is_lost(model) else seq_id, work, self._monotonic())
