@@ -30,6 +30,7 @@ REASONS: Final = (
             "tinker.Backcompat*ClientFuture: *",
             "tinker.SamplingClient: *",
             "tinker.TrainingClient: *",
+            "tinker.lib.telemetry.Telemetry: *",
             "tinker.SamplingClient.create: *",
             "tinker.BackcompatSamplingClientFuture.create: *",
         ),
@@ -65,6 +66,7 @@ REASONS: Final = (
             "from tinker.lib.public_interfaces.custom_loss import *",
             "from tinker.lib.public_interfaces.training_client import fetch_training_info: *",
             "from tinker.lib.retry_handler import *",
+            "from tinker.lib.telemetry import *",
             "from tinker.types.topk_logprobs import topk_to_lists: *",
         ),
     ),
@@ -76,6 +78,10 @@ REASONS: Final = (
             "tinker.ServiceClient.create_training_client_from_state*: `user_metadata` is not argument 2*",
             "tinker.TrainingClient.optim_step*: `adam_params` is not argument 1*",
         ),
+    ),
+    Reason(
+        "Only the SDK itself calls it, when its connection ends; here the end of the session does that.",
+        ("tinker.lib.telemetry.Telemetry.close: *",),
     ),
     Reason(
         "The newest release requires it, and so does the service's protocol.",

@@ -15,7 +15,7 @@ Surface = dict[str, Any]
 Row = Sequence[Any]
 """Of a parameter: its name, kind, and default or None."""
 
-NAMESPACES = {"top": "tinker", "types": "tinker.types", "auth": "tinker.auth", "retry": "tinker.lib.retry_handler"}
+NAMESPACES = {"top": "tinker", "types": "tinker.types", "auth": "tinker.auth", "lib": "tinker.lib"}
 
 PYDANTIC_SETTINGS = "model_config"
 

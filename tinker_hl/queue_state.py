@@ -38,7 +38,7 @@ class QueueState(StrEnum):
 class QueueObserver(Protocol):
     """Somebody who wants to know."""
 
-    def on_queue_state_change(self, queue_state: QueueState, reason: str | None = None) -> None:
+    def on_queue_state_change(self, queue_state: QueueState, queue_state_reason: str | None = None) -> None:
         """The service paused the work, or goes on with it."""
         ...
 

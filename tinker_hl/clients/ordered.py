@@ -33,7 +33,7 @@ class OrderedVerbs:
         self._own_model = model
         model.calls.notices.attach(self)
 
-    def on_queue_state_change(self, queue_state: QueueState, reason: str | None = None) -> None:
+    def on_queue_state_change(self, queue_state: QueueState, queue_state_reason: str | None = None) -> None:
         """The service has paused this client's work, or goes on with it; for you to override or to replace.
 
         It is called on the client's loop thread, once for each change, and must be quick. As it is it does nothing: the
@@ -41,7 +41,7 @@ class OrderedVerbs:
 
         Args:
             queue_state: `ACTIVE`, `PAUSED_RATE_LIMIT`, `PAUSED_CAPACITY` or `UNKNOWN`, which are texts too.
-            reason: The service's own words, if it said any.
+            queue_state_reason: The service's own words, if it said any.
         """
 
     @property

@@ -293,7 +293,7 @@ class SamplingClient:
         self._own_sampler = sampler
         sampler.notices.attach(self)
 
-    def on_queue_state_change(self, queue_state: QueueState, reason: str | None = None) -> None:
+    def on_queue_state_change(self, queue_state: QueueState, queue_state_reason: str | None = None) -> None:
         """The service has paused this client's samples, or goes on with them; for you to override or to replace.
 
         It is called on the client's loop thread, once for each change, and must be quick. As it is it does nothing: the
@@ -301,7 +301,7 @@ class SamplingClient:
 
         Args:
             queue_state: `ACTIVE`, `PAUSED_RATE_LIMIT`, `PAUSED_CAPACITY` or `UNKNOWN`, which are texts too.
-            reason: The service's own words, if it said any.
+            queue_state_reason: The service's own words, if it said any.
         """
 
     @property

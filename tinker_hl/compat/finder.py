@@ -21,7 +21,11 @@ METADATA: Final = (
     f"Metadata-Version: 2.1\nName: tinker\nVersion: {OFFICIAL_VERSION}\nSummary: tinker_hl, through tinker_hl.compat\n"
 )
 CONSTANTS: Final = {"__version__": OFFICIAL_VERSION, "__title__": "tinker"}
-OWN_HOMES: Final = {"tinker": ("tinker_hl",), "tinker.auth": ("tinker_hl.auth",)}
+OWN_HOMES: Final = {
+    "tinker": ("tinker_hl",),
+    "tinker.auth": ("tinker_hl.auth", "tinker_hl"),
+    "tinker.lib.telemetry": ("tinker_hl.telemetry", "tinker_hl.types", "tinker_hl"),
+}
 HOMES: Final = ("tinker_hl.types", "tinker_hl")
 _MISSING: Final = object()
 

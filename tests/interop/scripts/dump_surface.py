@@ -28,6 +28,9 @@ warnings.simplefilter("ignore")
 PRIVATE_BUT_USED = {"_exceptions", "_types", "_version"}
 """Modules that code outside the package imports from in spite of their names."""
 
+INNER_CLASSES = [("retry_handler", "RetryConfig"), ("telemetry", "Telemetry")]
+"""Classes below `tinker.lib` that public calls take or return, though they are exported nowhere."""
+
 
 def is_public(name: str) -> bool:
     return not name.startswith("_")
@@ -185,6 +188,10 @@ def namespace(module: Any, asked: list[str] | None = None) -> dict[str, Any]:
     return told
 
 
+def inner(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"tinker.lib.{module}"), name)
+
+
 def own_names(module: Any) -> list[str]:
     """The names of a module that belong to the package: what it defines itself, and every public name it holds."""
     public = {**vars(tinker.types), **vars(tinker)}
@@ -234,7 +241,7 @@ def main() -> None:
         "top": namespace(tinker, asked.get("tinker")),
         "types": namespace(tinker.types),
         "auth": {name: told for name, told in auth.items() if getattr(tinker.auth, name).__module__.endswith(".auth")},
-        "retry": {"RetryConfig": described(importlib.import_module("tinker.lib.retry_handler").RetryConfig)},
+        "lib": {f"{module}.{name}": described(inner(module, name)) for module, name in INNER_CLASSES},
         "modules": importable(asked) if asked else module_tree(),
     }
     print(json.dumps(told))
