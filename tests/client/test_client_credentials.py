@@ -364,6 +364,27 @@ def test_a_refused_token_costs_one_exchange_however_many_calls_it_met() -> None:
     assert bench.sent() == [old] * 9 + [new] * 8
 
 
+def test_a_refusal_that_comes_late_costs_the_new_token_nothing() -> None:
+    old, new = token("old"), token("new")
+    bench = Bench(exchanging(old, new, token("one too many")), KEY)
+    bench.ask()
+    renewed = asyncio.Event()
+    waits = threading.Event()
+
+    async def refuse_late(request: Seen) -> Reply:
+        waits.set()
+        await renewed.wait()
+        return INVALID
+
+    bench.server.faults["get_server_capabilities"] = [refuse_late, INVALID]
+    late = bench.client.get_server_capabilities()
+    assert waits.wait(10)
+    bench.ask()
+    loop.event_loop().call_soon_threadsafe(renewed.set)
+    late.result(20)
+    assert bench.sent() == [old, old, old, new, new]
+
+
 def test_a_second_refusal_of_one_call_is_final() -> None:
     bench = Bench(exchanging(*[token(f"number {number}") for number in range(5)]), KEY)
     bench.server.faults["get_server_capabilities"] = [INVALID, INVALID]
@@ -404,17 +425,29 @@ def test_an_exchange_that_gives_no_token_shows_nothing_of_its_answer() -> None:
             error = error.__cause__ or error.__context__
 
 
-def test_a_fork_renews_for_itself() -> None:
-    first, second = token("first"), token("second")
-    bench = Bench(exchanging(first, second), KEY)
-    started = threading.Event()
+@pytest.mark.parametrize("busy_with", ["exchange", "command"])
+def test_a_fork_renews_for_itself(busy_with: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bench = Bench(exchanging(token("first")), KEY)
+    started, ended = threading.Event(), threading.Event()
 
     async def slow(request: Seen) -> Reply:
         started.set()
         await _forever()
         return Reply()
 
-    bench.server.faults["token"].insert(0, slow)
+    def slow_command(command: str) -> str:
+        if os.getpid() == parent:
+            started.set()
+            ended.wait(20)
+        return KEY
+
+    parent = os.getpid()
+    if busy_with == "exchange":
+        bench.server.faults["token"].insert(0, slow)
+    else:
+        monkeypatch.setenv("TINKER_CREDENTIAL_CMD", "true")
+        monkeypatch.setattr("tinker_hl.credentials.sources.run_command", slow_command)
+        bench = Bench(exchanging(token("first")))
     waiting = bench.client.get_server_capabilities()
     assert started.wait(10)
     read, write = os.pipe()
@@ -430,6 +463,7 @@ def test_a_fork_renews_for_itself() -> None:
         assert answer.read() == b"answered"
     os.waitpid(child, 0)
     waiting.cancel()
+    ended.set()
 
 
 async def _forever() -> None:

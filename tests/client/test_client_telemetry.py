@@ -265,6 +265,7 @@ def test_the_end_waits_for_the_last_report_for_a_moment_only(
     wanted: None, server: ReportedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tinker_hl.telemetry.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("tinker_hl.connection.TELEMETRY_TIMEOUT", 60.0)
 
     async def never(request: Seen) -> Reply:
         await asyncio.get_running_loop().create_future()
@@ -426,6 +427,10 @@ def with_lifespan(server: ScriptedServer) -> Callable[..., Any]:
 
 
 def test_a_fork_reports_for_itself(wanted: None, server: ReportedServer) -> None:
+    early = rest(server)
+    early.get_server_capabilities().result(10)
+    reports(early).log("before")
+    wait_for(lambda: server.names() == ["before"])
     client = rest(server, clock=LoopClock())
     client.get_server_capabilities().result(10)
     telemetry = reports(client)
@@ -436,7 +441,7 @@ def test_a_fork_reports_for_itself(wanted: None, server: ReportedServer) -> None
         try:
             telemetry.log("of the child")
             loop.run(telemetry.aclose()).result(10)
-            os.write(write, repr((server.names(), server.bodies()[0]["process_uuid"])).encode())
+            os.write(write, repr((server.names(), server.bodies()[-1]["process_uuid"])).encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -444,8 +449,9 @@ def test_a_fork_reports_for_itself(wanted: None, server: ReportedServer) -> None
         names, uuid = eval(answer.read())
     os.waitpid(child, 0)
     loop.run(telemetry.aclose()).result(10)
-    assert names == ["of the child"]
-    assert server.names() == ["of the parent"]
+    assert names == ["before", "of the child"]
+    assert server.names() == ["before", "of the parent"]
+    assert {body["process_uuid"] for body in server.bodies()} == {server.bodies()[0]["process_uuid"]}
     assert server.bodies()[0]["process_uuid"] != uuid
 
 
