@@ -16,6 +16,7 @@ from tinker_local.store.paths import CheckpointPath
 
 __all__ = ["CheckpointRecord", "Records", "RunRecord", "SamplerRecord", "SavedOutcome", "SessionRecord"]
 
+# Lists tell how many there are; counting each time would cost more with each row, so rows are counted as they come.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY, owner TEXT NOT NULL, created_at REAL NOT NULL, project_id TEXT, display_name TEXT,
@@ -37,6 +38,23 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     user_metadata BLOB, base_model TEXT NOT NULL, lora BLOB NOT NULL, PRIMARY KEY (run_id, kind, name));
 CREATE INDEX IF NOT EXISTS checkpoints_by_owner ON checkpoints (owner, created_at);
 CREATE INDEX IF NOT EXISTS checkpoints_by_expiry ON checkpoints (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS counts (
+    what TEXT NOT NULL, owner TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (what, owner, kind));
+CREATE TRIGGER IF NOT EXISTS checkpoint_made AFTER INSERT ON checkpoints BEGIN
+    INSERT INTO counts VALUES ('checkpoints', new.owner, new.kind, 1)
+        ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER IF NOT EXISTS checkpoint_gone AFTER DELETE ON checkpoints BEGIN
+    UPDATE counts SET count = count - 1 WHERE (what, owner, kind) = ('checkpoints', old.owner, old.kind); END;
+CREATE TRIGGER IF NOT EXISTS run_made AFTER INSERT ON runs BEGIN
+    INSERT INTO counts VALUES ('runs', new.owner, '', 1) ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER IF NOT EXISTS run_gone AFTER DELETE ON runs BEGIN
+    UPDATE counts SET count = count - 1 WHERE (what, owner, kind) = ('runs', old.owner, ''); END;
+BEGIN IMMEDIATE;
+DELETE FROM counts;
+INSERT INTO counts SELECT 'checkpoints', owner, kind, count(*) FROM checkpoints GROUP BY owner, kind;
+INSERT INTO counts SELECT 'runs', owner, '', count(*) FROM runs GROUP BY owner;
+COMMIT;
 CREATE TABLE IF NOT EXISTS requests (
     request_id TEXT PRIMARY KEY, owner TEXT NOT NULL, fingerprint BLOB NOT NULL, finished_at REAL NOT NULL,
     outcome BLOB NOT NULL);
@@ -191,8 +209,16 @@ class Records:
             limit,
             offset,
         )
+        if project_id is None:
+            return [_run(row) for row in rows], self._count("runs", owner)
         (count,) = self.database.read(f"SELECT count(*) FROM runs WHERE {where}", *values)
         return [_run(row) for row in rows], count[0]
+
+    def _count(self, what: str, owner: str | None, without_kind: str = "-") -> int:
+        where, values = _owned_by(owner)
+        sql = f"SELECT coalesce(sum(count), 0) FROM counts WHERE what = ? AND kind != ? AND {where}"
+        (row,) = self.database.read(sql, what, without_kind, *values)
+        return int(row[0])
 
     def runs_of(self, session_id: str) -> list[RunRecord]:
         """A session's, in the order in which they were made."""
@@ -253,8 +279,8 @@ class Records:
         where, values = _owned_by(owner)
         where, values = f"{where} AND kind != ?", [*values, without_kind]
         sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY created_at DESC, run_id, kind, name LIMIT ? OFFSET ?"
-        (count,) = self.database.read(f"SELECT count(*) FROM checkpoints WHERE {where}", *values)
-        return [_checkpoint(row) for row in self.database.read(sql, *values, limit, offset)], count[0]
+        found = [_checkpoint(row) for row in self.database.read(sql, *values, limit, offset)]
+        return found, self._count("checkpoints", owner, without_kind or "-")
 
     def all_checkpoints(self) -> list[CheckpointRecord]:
         """Everybody's."""
