@@ -97,14 +97,19 @@ PROMISES = (
         "R5",
         "Each training call is applied exactly once under faults",
         "200 faults in 50 steps, bit-equal",
-        ("client/test_client_vertical.py::test_an_unclear_failure_ends_all_later_calls",),
-        "the run with 200 faults: issue 3",
+        (
+            "promises/test_r05_exactly_once.py::test_r05_two_hundred_faults_leave_no_trace",
+            "promises/test_r05_exactly_once.py::test_r05_the_first_delivery_of_every_call_meets_the_fault",
+        ),
     ),
     Promise(
         "R6",
         "The same `seq_id` with another body is refused, the model unchanged",
         "typed 409",
-        ("service/test_service_training.py::test_a_repeat_is_the_same_request_and_another_body_is_refused",),
+        (
+            "promises/test_r06_another_body.py::test_r06_the_same_seq_id_with_another_body_is_a_typed_409",
+            "service/test_service_training.py::test_a_repeat_is_the_same_request_and_another_body_is_refused",
+        ),
     ),
     Promise(
         "R7",
@@ -238,7 +243,11 @@ PROMISES = (
         (
             "engine/test_engine_losses.py::test_value_and_gradient",
             "engine/test_engine_optimizer.py::test_agrees_with_torch_step_by_step",
-            "client/test_client_service.py::test_custom_losses",
+            "promises/test_n04_custom_loss.py::test_n04_a_built_in_loss_written_by_hand_has_its_gradient",
+            "promises/test_n04_custom_loss.py::test_n04_any_loss_has_the_gradient_of_plain_autograd",
+            "promises/test_n04_custom_loss.py::test_n04_soft_targets_over_candidates",
+            "promises/test_n04_custom_loss.py::test_n04_a_traced_loss_has_the_gradient_of_plain_autograd",
+            "promises/test_n04_custom_loss.py::test_n04_weights_are_minus_the_derivative",
         ),
     ),
     Promise(
