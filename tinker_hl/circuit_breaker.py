@@ -6,7 +6,7 @@ failure is a request that got no answer, or a status of 500 and above other than
 requests are for.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal, get_args
 
 import attrs
@@ -19,6 +19,7 @@ from tinker_hl.transport.base import Request, Response, TransportFault
 __all__ = ["Circuit", "CircuitBreaker", "Circuits", "EndpointClass", "circuits_of", "endpoint_class"]
 
 EndpointClass = Literal["session", "training", "sampling", "polling", "rest"]
+EVERY_CLASS: Final[frozenset[EndpointClass]] = frozenset(get_args(EndpointClass))
 CircuitState = Literal["closed", "open", "half-open"]
 Told = Callable[[str, str, CircuitState], None]
 """Takes an endpoint class, a sentence, and the new state."""
@@ -55,6 +56,14 @@ def endpoint_class(url: str) -> EndpointClass:
     return _CLASS_OF.get(url.partition("?")[0].rstrip("/").rpartition("/")[2], "rest")
 
 
+def _checked_classes(names: Iterable[EndpointClass]) -> frozenset[EndpointClass]:
+    chosen = frozenset(names)
+    unknown = sorted(chosen - EVERY_CLASS)
+    if unknown:
+        raise ValueError(f"no such classes of endpoints: {unknown}; there are {sorted(EVERY_CLASS)}")
+    return chosen
+
+
 @attrs.frozen(kw_only=True)
 class CircuitBreaker:
     """When circuits open, and for how long. Clients of one server that are given equal ones share their circuits.
@@ -67,13 +76,7 @@ class CircuitBreaker:
 
     failures: int = attrs.field(default=5, validator=attrs.validators.ge(1))
     open_seconds: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
-    classes: frozenset[EndpointClass] = attrs.field(default=frozenset(get_args(EndpointClass)), converter=frozenset)
-
-    @classes.validator
-    def _check_classes(self, _: object, value: frozenset[str]) -> None:
-        unknown = sorted(value - set(get_args(EndpointClass)))
-        if unknown:
-            raise ValueError(f"no such classes of endpoints: {unknown}; there are {list(get_args(EndpointClass))}")
+    classes: frozenset[EndpointClass] = attrs.field(default=EVERY_CLASS, converter=_checked_classes)
 
 
 class Circuit:

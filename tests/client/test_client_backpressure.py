@@ -1,7 +1,11 @@
 """What all clients of one server share: pauses after 429, and limits on what is under way."""
 
 import asyncio
+import os
 import threading
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -16,9 +20,11 @@ from tinker_hl import (
     ServiceClient,
     TensorData,
     backpressure,
+    loop,
 )
 from tinker_hl.backpressure import Backpressure, backpressure_of
-from tinker_hl.retry import InstantClock
+from tinker_hl.events import Event
+from tinker_hl.retry import InstantClock, LoopClock, RetryBudget
 
 PROMPT = ModelInput.from_ints([1, 2, 3])
 
@@ -52,8 +58,6 @@ def sampled(services: list[ServiceClient], count: int) -> list[Any]:
 
 
 def open_in_the_loop(gate: Gate) -> None:
-    from tinker_hl import loop
-
     loop.event_loop().call_soon_threadsafe(gate.opened.set)
 
 
@@ -73,7 +77,7 @@ def test_the_servers_limit_of_samples_holds_for_all_clients_of_one_key_together(
         service.close().result(10)
 
 
-def test_what_the_user_allows_a_client_holds_where_it_is_less_and_the_servers_limit_where_that_is() -> None:
+def test_fault_13_what_the_user_allows_a_client_holds_where_it_is_less_and_the_servers_limit_where_that_is() -> None:
     for allowed, limit, most in ((2, 5, 2), (5, 2, 2), (None, 2, 2)):
         server = ScriptedServer(config={"sample_max_concurrent_requests": limit})
         gate = Gate(wanted=most)
@@ -122,6 +126,46 @@ def test_bytes_of_training_bodies_being_submitted_are_limited_and_one_that_is_to
         training.optim_step(AdamParams()).result(10)
     assert len(server.paths("forward_backward")) == 4
     assert gate.most == 1
+
+
+def test_bytes_of_large_results_being_read_are_limited_for_all_clients_together() -> None:
+    server = ScriptedServer(config={"inflight_response_bytes_semaphore_size": 1000})
+    gate = Gate(wanted=2)
+
+    async def announce_then_hold(request: Seen) -> Reply:
+        if request.json["allow_metadata_only"]:
+            return Reply(body={"status": "complete_metadata", "response_payload_size": 400})
+        held: Reply = await gate.holds(server.on_retrieve_future)(request)
+        return held
+
+    services = [server.client(api_key="tml-bytes-of-results") for _ in range(2)]
+    clients = [service.create_sampling_client(base_model="base").result(10) for service in services]
+    server.faults["retrieve_future"] = [announce_then_hold] * 12
+    futures = [client.sample(PROMPT, 1, SamplingParams()) for client in clients for _ in range(3)]
+    assert gate.arrived.wait(10)
+    open_in_the_loop(gate)
+    for future in futures:
+        assert future.result(10).sequences
+    assert gate.most == 2
+    for service in services:
+        service.close().result(10)
+
+
+@pytest.mark.parametrize("answer", [Reply(429), Reply(503), None])
+def test_each_retry_of_a_sample_is_an_event_and_a_line_in_the_log(
+    answer: Reply | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, events = ScriptedServer(), list[Event]()
+    with server.client(api_key="tml-told") as service:
+        service.subscribe(events.append)
+        client = service.create_sampling_client(base_model="base").result(10)
+        server.faults["asample"] = [answer, answer]
+        server.faults["retrieve_future"] = [Reply(410)]
+        assert client.sample(PROMPT, 1, SamplingParams()).result(10).sequences
+    retried = [event for event in events if event.kind == "retried"]
+    assert [event.call for event in retried] == ["SamplingClient.sample"] * 3
+    assert all(event.fields["wait_s"] >= 0 for event in retried)
+    assert len([record for record in caplog.records if "SamplingClient.sample retried" in record.message]) == 3
 
 
 def test_after_a_429_everybody_pauses_as_long_as_the_server_says_and_then_goes_carefully() -> None:
@@ -182,3 +226,45 @@ def test_bytes_weigh_more_while_the_server_has_lately_pushed_back() -> None:
 def test_one_server_and_key_share_one_state_and_others_do_not(other: tuple[str, str]) -> None:
     assert backpressure_of(("http://a", "key-1")) is backpressure_of(("http://a", "key-1"))
     assert backpressure_of(("http://a", "key-1")) is not backpressure_of(other)
+
+
+def in_a_child(check: Callable[[], bool]) -> bool:
+    """What a check says in a forked child."""
+    with warnings.catch_warnings():
+        # The loop's thread runs: that is the point.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_forked_child_has_the_whole_of_every_limit() -> None:
+    """What is under way, and whoever waits, is the parent's."""
+    pressure, budget, clock = Backpressure(), RetryBudget(reserve=1.0, trickle_seconds=1e9), LoopClock()
+    limit, held = 2, list[AbstractAsyncContextManager[None]]()
+
+    async def one() -> None:
+        held.append(pressure.sample(limit))
+        await held[-1].__aenter__()
+
+    async def exhaust() -> list[asyncio.Task[Any]]:
+        for _ in range(limit):
+            await one()
+        await budget.take(clock, 0.0)
+        waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(one())]
+        waiting.append(asyncio.ensure_future(budget.take(clock, clock.now() + 1e6)))
+        await asyncio.sleep(0)
+        return waiting
+
+    async def all_at_once() -> bool:
+        budget.give_back(1)
+        for _ in range(limit):
+            await asyncio.wait_for(one(), 5)
+        return await asyncio.wait_for(budget.take(clock, 0.0), 5)
+
+    waiting = loop.run(exhaust()).result(10)
+    assert in_a_child(lambda: loop.run(all_at_once()).result(10))
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        loop.event_loop().call_soon_threadsafe(task.cancel)

@@ -47,16 +47,6 @@ def test_fault_13_a_pickle_and_a_handle_carry_the_whole_retry_config(
         assert copy._sampler.retry_config == config
 
 
-def test_fault_13_the_callers_max_connections_is_kept() -> None:
-    """The server's limit is another one, for all clients together; see test_client_backpressure.py."""
-    server = ScriptedServer(config={"sample_max_concurrent_requests": 5, "sample_use_retrieve_futures": True})
-    config = RetryConfig(max_connections=3)
-    with server.client() as service:
-        client = service.create_sampling_client(base_model="base", retry_config=config).result(10)
-        assert client._sampler.retry_config == RetryConfig(max_connections=3)
-        assert client._sampler._own_room()._value == 3  # type: ignore[attr-defined]
-
-
 def test_it_is_hashable_by_all_fields_and_can_be_subclassed() -> None:
     assert hash(RetryConfig()) == hash(RetryConfig())
     variations = [

@@ -147,7 +147,7 @@ def test_fault_19_one_deadline_holds_for_all_layers_of_a_sample() -> None:
     policy = RetryPolicy(deadline=100.0)
     with server.client(clock=clock, retry_policy=policy, api_key="tml-one-deadline") as service:
         client = service.create_sampling_client(base_model="base").result(10)
-        server.faults["asample"] = [Reply(503)] * 3 + [None, Reply(503)] * 3000
+        server.faults["asample"] = [Reply(503), Reply(503), Reply(503), *([None, Reply(503)] * 3000)]
         server.faults["retrieve_future"] = [Reply(410)] * 3000
         with pytest.raises(tinker_hl.APIError):
             client.sample(PROMPT, 1, SamplingParams()).result(20)
