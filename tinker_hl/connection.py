@@ -11,8 +11,8 @@ import logging
 import os
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import attrs
@@ -35,6 +35,7 @@ from tinker_hl.errors import (
     APIStatusError,
     SessionClosedError,
     TinkerError,
+    secret_values,
 )
 from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
@@ -53,6 +54,7 @@ TELEMETRY_TIMEOUT = 5.0
 RENEWAL_DEADLINE = 20.0
 """Seconds for a new token while the old one still lives."""
 _budgets = SharedBudgets()
+T = TypeVar("T")
 _AGENT: Mapping[str, str] = {"User-Agent": f"tinker-hl/{__version__}"}
 
 
@@ -97,9 +99,14 @@ class Connection:
         self._breaker = circuit_breaker
         self.telemetry = self._reports()
         """Reports to the service; None unless the user wants them."""
-        self._headers = {**_AGENT, **_access_headers(), **(headers or {})}
+        own = dict(headers or {})
+        self._headers = {**_AGENT, **_access_headers(), **own}
+        secrets = secret_values(own)
+        self.shareable_headers = {name: value for name, value in own.items() if value not in secrets}
+        """The user's headers that a copy in another process may be told."""
         self._embedded = False
         self._ready: asyncio.Task[None] | None = None
+        self._waits: set[asyncio.Task[Any]] = set()
         loop.reset_after_fork(self)
         if self.owns_transport:
             weakref.finalize(self, _close_later, self.transport).atexit = False
@@ -114,6 +121,7 @@ class Connection:
 
     async def send(self, request: Request) -> Response:
         """One attempt."""
+        self._refuse_closed()
         if self._breaker is None:
             response = await self.transport.send(request)
         else:
@@ -132,7 +140,7 @@ class Connection:
 
     def attempts(self, policy: RetryPolicy) -> AttemptLog:
         """The retry state of a new call."""
-        return AttemptLog(policy, self.budget, self.clock, _random)
+        return _Attempts(self, policy)
 
     async def paused_for_billing(self, call: str, detail: str, policy: RetryPolicy) -> bool:
         """The server answered 402; whether that was waited out for a while and the call is to be tried again."""
@@ -255,11 +263,26 @@ class Connection:
         if self.closed:
             raise SessionClosedError("the client is closed")
 
+    async def while_open(self, wait: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that closing the connection ends with a `SessionClosedError`."""
+        task = asyncio.ensure_future(wait)
+        self._waits.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.cancelled():
+                self._refuse_closed()
+            raise
+        finally:
+            self._waits.discard(task)
+
     async def aclose(self) -> None:
         """Close the transport, if it is this connection's own, and let go of the local service."""
         if self.telemetry is not None and not self.closed:
             await self.telemetry.aclose()
         self.closed = True
+        for wait in list(self._waits):
+            wait.cancel()
         if self._ready is not None:
             self._ready.cancel()
         if self.owns_transport:
@@ -270,6 +293,7 @@ class Connection:
 
     def after_fork(self) -> None:
         """A connection that was being settled in the parent is settled anew; a settled one stays so."""
+        self._waits = set()
         if self._ready is not None and not self._ready.done():
             self._ready = None
         self.credential.after_fork()
@@ -371,6 +395,18 @@ def _notices(events: EventBus, task: str) -> Told:
         events.emit("notice", task, detail=detail, level=level)
 
     return told
+
+
+class _Attempts(AttemptLog):
+    """The attempts of one call of a connection; closing it ends a wait between them."""
+
+    def __init__(self, connection: Connection, policy: RetryPolicy) -> None:
+        super().__init__(policy, connection.budget, connection.clock, _random)
+        self._connection = connection
+
+    async def wait(self, *, named: float | None = None, unreachable: bool = False) -> bool:
+        """See `AttemptLog.wait`."""
+        return await self._connection.while_open(super().wait(named=named, unreachable=unreachable))
 
 
 _random = random.Random()

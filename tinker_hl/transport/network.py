@@ -7,6 +7,7 @@ system are trusted, proxies are read from the environment, cookies are dropped.
 
 import asyncio
 import socket
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -17,6 +18,7 @@ from yarl import URL
 
 from tinker_hl import loop
 from tinker_hl.errors import SECRET_HEADERS
+from tinker_hl.redaction import redacted
 from tinker_hl.transport.base import Request, Response, TransportFault
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_CONNECTIONS", "NetworkTransport"]
@@ -48,6 +50,8 @@ class NetworkTransport:
         self._closed = False
         self._proxies: dict[str, str | None] = {}
         self._parents: list[aiohttp.ClientSession] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._ended: set[asyncio.Task[Any]] = set()
         loop.reset_after_fork(self)
 
     async def send(self, request: Request) -> Response:
@@ -55,6 +59,20 @@ class NetworkTransport:
 
         Redirects are followed here and not by aiohttp, which would take the key along to another host.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            return await self._followed(request)
+        except asyncio.CancelledError:
+            if task in self._ended and not task.uncancel():
+                raise TransportFault("lost", "the client's connections were closed") from None
+            raise
+        finally:
+            self._under_way.discard(task)
+            self._ended.discard(task)
+
+    async def _followed(self, request: Request) -> Response:
         response = await self._once(request)
         for _ in range(MAX_REDIRECTS):
             location = response.headers.get("location")
@@ -91,11 +109,16 @@ class NetworkTransport:
         """Close all connections."""
         self._closed = True
         session, self._session = self._session, None
+        # Closing a session leaves a request that is only just connecting to its timeout.
+        for task in self._under_way:
+            self._ended.add(task)
+            task.cancel()
         if session is not None:
             await session.close()
 
     def after_fork(self) -> None:
         """The open connections are the parent's: keep them unused, so that nothing closes them here."""
+        self._under_way, self._ended = set(), set()
         if self._session is not None:
             self._parents.append(self._session)
             self._session = None
@@ -171,5 +194,6 @@ def _fault(error: Exception, request: Request) -> TransportFault:
     if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror):
         return TransportFault("unresolved", f"the host name of {where} is unknown: {error}")
     if isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError)):
-        return TransportFault("refused", f"no connection to {where}: {error}")
-    return TransportFault("lost", f"the connection to {where} broke: {error or type(error).__name__}")
+        return TransportFault("refused", f"no connection to {where}: {redacted(str(error))}")
+    said = redacted(str(error)) or type(error).__name__
+    return TransportFault("lost", f"the connection to {where} broke: {said}")
