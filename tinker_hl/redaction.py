@@ -1,4 +1,4 @@
-"""Takes secrets out of text that is about to be shown: known values, and whatever looks like a key or a token.
+"""Takes secrets out of text that is about to be shown: known values, and whatever looks like a key, a token or a login.
 
 It knows nothing of where the text goes.
 """
@@ -11,7 +11,11 @@ __all__ = ["HIDDEN", "MIN_SECRET", "redacted", "redacted_bytes"]
 HIDDEN = "***"
 MIN_SECRET = 6
 """Shorter values are not searched for: they would be found inside ordinary words, and are no protection anyway."""
-_LOOKS_SECRET = re.compile(r"\btml-[A-Za-z0-9_\-]{6,}|\beyJ[A-Za-z0-9_\-]{6,}(?:\.[A-Za-z0-9_\-]*){0,2}")
+_LOOKS_SECRET = re.compile(
+    r"\btml-[A-Za-z0-9_\-]{6,}"
+    r"|\beyJ[A-Za-z0-9_\-]{6,}(?:\.[A-Za-z0-9_\-]*){0,2}"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # the user name and the password of a URL
+)
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

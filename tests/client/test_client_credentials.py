@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gc
 import os
+import pickle
 import subprocess
 import threading
 import time
@@ -16,12 +17,14 @@ import pytest
 from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
-from tinker_hl import RetryPolicy, loop
+from tinker_hl import RetryPolicy, SamplingClient, loop
 from tinker_hl.clients.rest import RestClient
+from tinker_hl.clients.sampling import Sampler
 from tinker_hl.connection import Connection
 from tinker_hl.credentials import run_command
 from tinker_hl.events import Event
 from tinker_hl.retry import InstantClock
+from tinker_hl.session import Session
 
 KEY = "tml-the-key-itself"
 INVALID = Reply(401, {"detail": "expired"}, {"www-authenticate": 'Bearer realm="x", error="invalid_token"'})
@@ -484,6 +487,44 @@ def test_dropping_a_client_that_trades_tokens_needs_no_garbage_collector() -> No
         assert gone() is None
     finally:
         gc.enable()
+
+
+def sampling_client(**headers: str) -> SamplingClient:
+    """A sampling client of a session that exists somewhere."""
+    session = Session(Connection("http://127.0.0.1:9", KEY, headers=headers), session_id="S")
+    return SamplingClient(Sampler(session, sampling_session_id="S:sample:0", base_model="base"))
+
+
+def test_a_copy_takes_harmless_headers_along_and_no_secret() -> None:
+    client = sampling_client(Route="canary", Authorization="Basic recognisable")
+    handle = client.get_sampler_handle()
+    assert b"recognisable" not in pickle.dumps(client) + base64.urlsafe_b64decode(handle)
+    for copy in (pickle.loads(pickle.dumps(client)), SamplingClient.from_sampler_handle(handle, api_key=KEY)):
+        sent = loop.run(copy._sampler.session.connection.headers(raw_key=True)).result(10)
+        assert sent["Route"] == "canary"
+        assert "Authorization" not in sent
+
+
+def test_a_key_that_was_given_for_one_copy_is_not_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = sampling_client().get_sampler_handle()
+    monkeypatch.setenv("TINKER_API_KEY", "tml-of-the-reader")
+    given = SamplingClient.from_sampler_handle(handle, api_key="tml-of-a-guest")
+    own, also_own = (SamplingClient.from_sampler_handle(handle) for _ in range(2))
+    secrets = [copy._sampler.session.connection.credential.secrets for copy in (given, own, also_own)]
+    assert secrets == [("tml-of-a-guest",), ("tml-of-the-reader",), ("tml-of-the-reader",)]
+    assert own._sampler.session is also_own._sampler.session
+
+
+def test_only_public_methods_are_named_to_the_server() -> None:
+    server = ScriptedServer(config={})
+    with server.client() as service:
+        service.create_lora_training_client("base").result(10)
+    named = {request.path.rsplit("/", 1)[-1]: request.headers.get("x-sdk-method") for request in server.seen}
+    background = ("config", "dynamic_config", "create_session", "retrieve_future")
+    assert [named[path] for path in background] == [None] * 4
+    assert named["create_model"] == named["get_info"] == "ServiceClient.create_lora_training_client"
+    for request in server.seen:
+        assert ("x-sdk-version" in request.headers) == ("x-sdk-method" in request.headers)
 
 
 def test_whoami_is_read_from_the_token() -> None:

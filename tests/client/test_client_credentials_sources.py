@@ -19,6 +19,7 @@ from tinker_hl.credentials import (
     StoredKey,
     find_source,
     is_hosted,
+    resolve_base_url,
 )
 from tinker_hl.retry import InstantClock
 
@@ -126,6 +127,14 @@ def test_the_key_is_in_no_repr() -> None:
 )
 def test_which_addresses_are_the_hosted_services(base_url: str, hosted: bool) -> None:
     assert is_hosted(base_url) is hosted
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINKER_BASE_URL", "https://user:recognisable@mine.test/prefix")
+    with pytest.raises(tinker_hl.ConfigurationError, match="default_headers_overrides") as caught:
+        resolve_base_url(None)
+    assert "recognisable" not in str(caught.value)
+    assert resolve_base_url("http://mine.test/some@where") == "http://mine.test/some@where"
 
 
 # The file.

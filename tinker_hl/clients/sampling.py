@@ -115,6 +115,7 @@ class Sampler:
         """What a copy in another process needs; no secret."""
         return {
             "base_url": self.session.connection.base_url,
+            "headers": self.session.connection.shareable_headers,
             "session_id": self.session.session_id,
             "sampling_session_id": self.sampling_session_id,
             "base_model": self.base_model,
@@ -540,8 +541,11 @@ def _attach(state: Mapping[str, Any], api_key: str | None = None) -> SamplingCli
     key = (state["base_url"], state["session_id"])
     session = _attached.get(key) if api_key is None else None
     if session is None:
-        session = Session(Connection(state["base_url"], api_key), session_id=state["session_id"])
-        _attached[key] = session
+        connection = Connection(state["base_url"], api_key, headers=state.get("headers"))
+        session = Session(connection, session_id=state["session_id"])
+        if api_key is None:
+            # A key that was given for one copy is not for the others.
+            _attached[key] = session
     config = state.get("retry_config")
     return SamplingClient(
         Sampler(

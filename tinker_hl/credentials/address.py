@@ -21,6 +21,12 @@ def resolve_base_url(base_url: str | None) -> str:
             f"base_url {address!r} is no address",
             hint='Give a URL that starts with http:// or https://, or "local" for a service of your own.',
         )
+    if address.partition("://")[2].partition("/")[0].count("@"):
+        # It would be shown wherever the address is: in errors, logs and handles.
+        raise ConfigurationError(
+            "base_url holds a user name or a password",
+            hint="Give them in a header: default_headers_overrides={'Authorization': 'Basic ...'}.",
+        )
     return address.rstrip("/")
 
 
