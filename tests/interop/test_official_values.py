@@ -62,14 +62,19 @@ def built(value: Any) -> Any:
 
 
 def made(name: str, arguments: Mapping[str, Any]) -> Any:
-    """What a user builds, from its arguments; what a service answers, from JSON."""
+    """What a user builds, from its arguments; what a service answers is built from JSON too, and is the same."""
     kind = getattr(types, name)
-    if issubclass(kind, Answer) and "$" not in json.dumps(arguments) and name not in ALSO_BUILT_BY_HAND:
-        return kind.model_validate_json(json.dumps(arguments))
-    return built({"$": name, **arguments})
+    from_json = issubclass(kind, Answer) and "$" not in json.dumps(arguments) and name not in BUILT_BY_HAND
+    parsed = kind.model_validate_json(json.dumps(arguments)) if from_json else None
+    if parsed is not None and not set(arguments) <= set(inspect.signature(kind.__init__).parameters):
+        return parsed  # with fields that a newer service might add
+    by_hand = built({"$": name, **arguments})
+    assert parsed is None or parsed == by_hand
+    return by_hand
 
 
-ALSO_BUILT_BY_HAND: Final = ("SampledSequence", "SampleResponse")
+BUILT_BY_HAND: Final = ("SampledSequence", "SampleResponse")
+"""What comes as protobuf, or as JSON by a codec of its own."""
 
 
 def like(ours: Any, theirs: Any) -> Any:

@@ -97,6 +97,10 @@ ACCEPTED: Final[tuple[Case, ...]] = (
     ("DmelChunk", {"dmel": "AAIDBA=="}),
     ("ModelInput", {"chunks": []}),
     ("ModelInput", {"ints": [1, 2, 3]}),
+    (
+        "ModelInput",
+        {"chunks": [{"type": "encoded_text", "tokens": [1]}, {"type": "image", "data": "AA==", "format": "png"}]},
+    ),
     ("ModelInput", {"chunks": [{"$": "EncodedTextChunk", "tokens": [1]}, IMAGE, POINTER]}),
     ("ModelInput", {"chunks": [{"$": "EncodedTextChunk", "tokens": [1]}, {"$": "DmelChunk", "dmel": "AAIDBA=="}]}),
     # What a loss reads.
@@ -145,6 +149,7 @@ ACCEPTED: Final[tuple[Case, ...]] = (
             "lora_config": {"$": "LoraConfig", "rank": 4},
         },
     ),
+    ("CreateModelRequest", {"session_id": "s", "model_seq_id": 1, "base_model": "b", "lora_config": {"rank": 4}}),
     ("CreateModelResponse", {"model_id": "m"}),
     ("GetInfoRequest", {"model_id": "m"}),
     ("ModelData", {"arch": "a", "model_name": "n", "tokenizer_id": "t"}),
@@ -217,6 +222,13 @@ ACCEPTED: Final[tuple[Case, ...]] = (
             "record_stability_info": True,
         },
     ),
+    (
+        "SampleRequest",
+        {
+            "prompt": {"chunks": [{"type": "encoded_text", "tokens": [1, 2]}, {"tokens": [3], "type": "encoded_text"}]},
+            "sampling_params": {"max_tokens": 3, "stop": [1]},
+        },
+    ),
     ("SampledSequence", {"stop_reason": "stop", "tokens": [1, 2], "logprobs": [-0.5, -0.25]}),
     ("SampledSequence", {"stop_reason": "length", "tokens": []}),
     ("SampledSequence", {"stop_reason": "length", "sequence_id": "q"}),
@@ -254,6 +266,14 @@ ACCEPTED: Final[tuple[Case, ...]] = (
         },
     ),
     ("SessionSearchRequest", {"owner": {"$": "AccessibleSearchOwner"}}),
+    (
+        "SessionSearchRequest",
+        {
+            "owner": {"type": "user", "owner_urns": ["u"]},
+            "statuses": [{"type": "failed"}],
+            "cursor": {"last_created_at": WHEN, "last_session_id": "z"},
+        },
+    ),
     ("SessionSearchResponse", {"sessions": []}),
     (
         "SessionSearchResponse",
@@ -427,6 +447,8 @@ REFUSED: Final[tuple[Case, ...]] = (
     ("PromptProvenanceSpan", {"sequence_id": "", "length": 1}),
     ("SampledProvenanceSpan", {"sequence_id": "s", "length": -1}),
     ("SampleRequest", {"prompt": TEXT, "sampling_params": PARAMS, "samples": 3}),
+    ("SampleRequest", {"prompt": {"chunks": [{"tokens": ["x"], "type": "encoded_text"}]}, "sampling_params": PARAMS}),
+    ("CreateModelRequest", {"session_id": "s", "model_seq_id": 1, "base_model": "b", "lora_config": {"ranks": 4}}),
     ("SamplingParams", {"max_tokens": "many"}),
     ("SessionSearchRequest", {"limit": 0}),
     ("SessionSearchRequest", {"limit": 201}),

@@ -26,7 +26,7 @@ from tinker_hl.types.record import Record
 from tinker_hl.types.sample_response import PromptAltTokens, SampledSequence, SampleResponse
 from tinker_hl.types.tensor_data import TensorData
 
-__all__ = ["StructureError", "structure"]
+__all__ = ["StructureError", "structure", "structure_field"]
 
 T = TypeVar("T")
 Structurer = Callable[[Any, Any], Any]
@@ -53,6 +53,41 @@ def structure(value: Any, kind: type[T]) -> T:
         raise StructureError(f"not a {kind.__name__}: {faults}") from error
 
 
+def structure_field(value: Any, kind: type[Any], name: str) -> Any:
+    """What a constructor makes of a plain dict, or a list of such, that it was given for a field.
+
+    Args:
+        value: the dict or list.
+        kind: the public type.
+        name: the argument; one that is no record is left as it is.
+
+    Raises:
+        StructureError: the field is a record, and this is none.
+    """
+    field = attrs.fields_dict(kind).get(name)
+    wanted: Any = None if field is None else field.type
+    if get_origin(wanted) is dict:
+        # Only dicts of plain dicts: a dict of tensors, which is on the hot path, is what it should be.
+        fits = _holds_records(get_args(wanted)[1]) and all(type(item) is dict for item in value.values())
+    else:
+        fits = _holds_records(wanted)
+    if not fits:
+        return value
+    try:
+        return _converter().structure(value, wanted)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
+        faults = "; ".join(cattrs.transform_error(error, path=f"{kind.__name__}.{name}"))
+        raise StructureError(f"not a {kind.__name__}: {faults}") from error
+
+
+@cache
+def _holds_records(kind: Any) -> bool:
+    """Whether a field is a record, one of several, or a list of such."""
+    if inspect.isclass(kind):
+        return issubclass(kind, Record)
+    return get_origin(kind) in (Union, types.UnionType, list) and any(map(_holds_records, get_args(kind)))
+
+
 @cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(prefer_attrib_converters=True)
@@ -68,6 +103,9 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(special, _from_keywords)
     converter.register_structure_hook(SampleResponse, lambda value, _: _samples(value, converter))
     converter.register_structure_hook(RequestErrorCategory, lambda value, _: RequestErrorCategory(value))
+    converter.register_structure_hook_func(
+        lambda kind: kind == ModelInputChunk, lambda value, _: _chunk(value, converter)
+    )
     converter.register_structure_hook(ModelInput, lambda value, _: _model_input(value, converter))
     converter.register_structure_hook(Datum, lambda value, _: _datum(value, converter))
     return converter
@@ -155,6 +193,8 @@ _KIND_BY_KEY = (("tokens", EncodedTextChunk), ("dmel", DmelChunk), ("location", 
 
 def _chunk(value: Any, converter: cattrs.Converter) -> ModelInputChunk:
     """A chunk by its keys: servers and clients of the 0.7 generation leave the tag out."""
+    if isinstance(value, ModelInputChunk):
+        return value
     keys = _mapping(value)
     kind: type[Any] = next((kind for key, kind in _KIND_BY_KEY if key in keys), ImageChunk)
     chunk: ModelInputChunk = converter.structure(value, kind)

@@ -23,7 +23,10 @@ __all__ = ["Answer", "Record", "json_bytes"]
 
 
 class Record:
-    """A frozen attrs class. Unknown keywords raise `TypeError` and name the likely one."""
+    """A frozen attrs class. Unknown keywords raise `TypeError` and name the likely one.
+
+    Where a field is a record, its constructor takes a plain dict too, as pydantic's do.
+    """
 
     __slots__ = ()
 
@@ -127,6 +130,9 @@ def _explain_misspelling(cls: type) -> Callable[..., None]:
 
     @functools.wraps(build)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes that method
+        for name, value in kwargs.items():
+            if _may_be_records(value):
+                kwargs[name] = _with_records(cls, name, value)
         try:
             build(self, *args, **kwargs)
         except TypeError:
@@ -137,6 +143,18 @@ def _explain_misspelling(cls: type) -> Callable[..., None]:
             raise
 
     return __init__
+
+
+def _may_be_records(value: Any) -> bool:
+    """Whether plain dicts may stand for records, as they could in pydantic's constructors. On the hot path."""
+    kind = type(value)
+    return kind is dict or (kind is list and bool(value) and type(value[0]) is dict)
+
+
+def _with_records(cls: type, name: str, value: Any) -> Any:
+    from tinker_hl.codec.structure import structure_field  # the codec knows the types, so they import it late
+
+    return structure_field(value, cls, name)
 
 
 def _wire(value: Any) -> Any:
