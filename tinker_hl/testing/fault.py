@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 import attrs
 import orjson
@@ -62,21 +62,21 @@ _UNSEEN: frozenset[InjectedKind] = frozenset(
 )
 
 
+def _check_kind(_: object, __: object, value: str) -> None:
+    if value not in KINDS:
+        raise ValueError(f"there is no fault {value!r}; there are {', '.join(KINDS)}")
+
+
 @attrs.frozen
 class Fault:
     """One fault. Its `repr` makes it again."""
 
-    kind: InjectedKind = attrs.field()
+    kind: InjectedKind = attrs.field(validator=_check_kind)
     seconds: float = SECONDS
     """How late a `delay` or a `slow_body` is, and what a `429_retry_after` asks for."""
 
-    @kind.validator
-    def _check_kind(self, _: object, value: str) -> None:
-        if value not in KINDS:
-            raise ValueError(f"there is no fault {value!r}; there are {', '.join(KINDS)}")
-
     @classmethod
-    def of(cls, value: "Fault | InjectedKind") -> Self | "Fault":
+    def of(cls, value: "Fault | InjectedKind") -> "Fault":
         """A fault as it is, or one by its name."""
         return value if isinstance(value, Fault) else cls(value)
 

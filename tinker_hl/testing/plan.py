@@ -18,19 +18,31 @@ from tinker_hl.testing.fault import SECONDS, SURVIVABLE, Fault, InjectedKind
 __all__ = ["FaultPlan", "FaultSchedule"]
 
 
+def _check_number(_: object, __: object, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"requests are numbered from 1, got {value}")
+
+
+def _check_rate(_: object, __: object, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"rate is the share of requests that meet a fault, from 0 to 1, got {value}")
+
+
+def _check_kinds(_: object, __: object, value: tuple[InjectedKind, ...]) -> None:
+    if not value:
+        raise ValueError("kinds must name at least one fault")
+    for kind in value:
+        Fault(kind)
+
+
 @attrs.frozen
 class _Placed:
     """A fault for one request."""
 
     endpoint: str
-    number: int = attrs.field()
+    number: int = attrs.field(validator=_check_number)
     fault: Fault
     limit: int | None = None
-
-    @number.validator
-    def _check_number(self, _: object, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"requests are numbered from 1, got {value}")
 
     def fault_for(self, endpoint: str, number: int) -> Fault | None:
         hit = number == self.number and fnmatchcase(endpoint, self.endpoint)
@@ -46,23 +58,11 @@ class _Drawn:
     """Faults at random, the same for the same seed."""
 
     seed: int
-    rate: float = attrs.field()
-    kinds: tuple[InjectedKind, ...] = attrs.field()
+    rate: float = attrs.field(validator=_check_rate)
+    kinds: tuple[InjectedKind, ...] = attrs.field(validator=_check_kinds)
     at: tuple[str, ...]
     limit: int | None
     seconds: float
-
-    @rate.validator
-    def _check_rate(self, _: object, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"rate is the share of requests that meet a fault, from 0 to 1, got {value}")
-
-    @kinds.validator
-    def _check_kinds(self, _: object, value: tuple[InjectedKind, ...]) -> None:
-        if not value:
-            raise ValueError("kinds must name at least one fault")
-        for kind in value:
-            Fault(kind)
 
     def fault_for(self, endpoint: str, number: int) -> Fault | None:
         if not any(fnmatchcase(endpoint, pattern) for pattern in self.at):

@@ -7,7 +7,7 @@ import threading
 
 import click
 
-from tinker_hl.testing.fault import KINDS, SECONDS, SURVIVABLE
+from tinker_hl.testing.fault import KINDS, SECONDS, SURVIVABLE, InjectedKind
 from tinker_hl.testing.fault_proxy import UNTOLD, FaultProxy
 from tinker_hl.testing.plan import FaultPlan
 from tinker_hl.testing.recorded_call import RecordedCall
@@ -28,7 +28,7 @@ def main(
     upstream: str, seed: int, rate: float, kinds: str, at: tuple[str, ...], limit: int | None, seconds: float, port: int
 ) -> None:
     """Stand between a client and a server, and let requests fail."""
-    chosen = [kind for kind in KINDS if kind in kinds.split(",")]
+    chosen: list[InjectedKind] = [kind for kind in KINDS if kind in kinds.split(",")]
     if unknown := set(kinds.split(",")) - (set(KINDS) - UNTOLD):
         raise click.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(sorted(set(KINDS) - UNTOLD))}")
     plan = FaultPlan.random(seed, rate=rate, kinds=chosen, at=at, limit=limit, seconds=seconds)
