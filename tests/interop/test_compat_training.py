@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import run_script
+from script_runs import run_script
 
 from tinker_local.embedded import EmbeddedService
 
