@@ -23,6 +23,7 @@ from tinker_api.client import AuthenticatedClient
 from tinker_hl.errors import (
     APIConnectionError,
     APIResponseValidationError,
+    APIStatusError,
     APITimeoutError,
     CircuitOpenError,
     RequestInfo,
@@ -180,66 +181,107 @@ class Door:
         if method.upper() != "GET":
             own.setdefault("Content-Type", JSON)
             own["X-Idempotency-Key"] = self._call.idempotency_key
-        return await self._attempts(method.upper(), target, own, body)
+        self.answer = await _Attempts(self._server, self._call, method.upper(), target, own, body).run()
+        return self.answer
 
-    async def _attempts(self, method: str, url: str, own: dict[str, str], body: bytes | None) -> Answer:
-        log = self._server.attempts(self._call.policy)
-        replayed = in_doubt = False
+
+@attrs.frozen
+class _Failure:
+    """An attempt that failed, and that another one may follow."""
+
+    error: APIStatusError | APIConnectionError
+    named: float | None = None
+    """Seconds that the server asked for."""
+    unreachable: bool = False
+    """Nobody answered, and nobody ever has at this address."""
+
+
+class _Attempts:
+    """The attempts of one request. Invariant: they differ in nothing but credentials, time limits and their number."""
+
+    def __init__(
+        self, server: Server, call: Call, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> None:
+        self._server = server
+        self._call = call
+        self._method, self._url = method, url
+        self._headers, self._body = headers, body
+        self._log = server.attempts(call.policy)
+        self._replayed = False
+        self._in_doubt = False
+        """Whether an attempt may have been taken although it failed."""
+
+    async def run(self) -> Answer:
+        """Try until there is a success, a final failure or the policy's end."""
         while True:
-            headers = {**await self._server.headers(raw_key=self._call.raw_key), **own}
-            headers["x-stainless-retry-count"] = str(log.retries)
-            request = Request(
-                method=method,
-                url=url,
-                headers=headers,
-                content=body,
-                # So the last attempt ends by the deadline; a second is left to an answer in any case.
-                timeout=min(self._call.timeout, max(log.left, 1.0)),
-                follow_redirects=self._call.follow_redirects,
-            )
-            error, named, unreachable = None, None, False
-            try:
-                response = await self._server.send(request)
-            except CircuitOpenError as refused:
-                refused.sent = in_doubt
-                raise
-            except TransportFault as fault:
-                error = _connection_error(fault, request)
-                in_doubt = in_doubt or fault.kind not in ("refused", "unresolved")
-                unreachable = fault.kind in ("refused", "unresolved") and not self._server.ever_answered
-            else:
-                self._server.told_notice(self._call.name, response.headers)
-                if self._succeeded(response):
-                    log.succeeded()
-                    self.answer = Answer(response.status, response.headers, response.content)
-                    return self.answer
-                if response.status == 401 and not replayed and self._refused_credential(headers, response):
-                    replayed = True
-                    continue
-                error = _refusal(request, response)
-                if response.status == 402 and await self._paused(error):
-                    # Not a failed attempt: the deadline counts from the payment on.
-                    log.succeeded()
-                    continue
-                error.after_doubt = in_doubt
-                if response.status in self._call.final_statuses or not _may_retry(response):
-                    raise error
-                named = named_wait(response.headers)
-            in_doubt = in_doubt or getattr(error, "status_code", 429) != 429
-            if not await log.wait(named=named, unreachable=unreachable):
-                raise error
-            self._server.told_retry(self._call.name, error.message, log.retries, log.waited)
+            ended = await self._once()
+            if isinstance(ended, Answer):
+                return ended
+            if ended is None:
+                continue
+            if not await self._log.wait(named=ended.named, unreachable=ended.unreachable):
+                raise ended.error
+            self._server.told_retry(self._call.name, ended.error.message, self._log.retries, self._log.waited)
+
+    async def _once(self) -> Answer | _Failure | None:
+        """One attempt: its success, a failure that is not final, or None to go again at once."""
+        request = await self._request()
+        try:
+            response = await self._server.send(request)
+        except CircuitOpenError as error:
+            error.sent = self._in_doubt
+            raise
+        except TransportFault as fault:
+            return self._unanswered(request, fault)
+        self._server.told_notice(self._call.name, response.headers)
+        if response.status < 300 or (self._call.accept_redirect and response.status < 400):
+            self._log.succeeded()
+            return Answer(response.status, response.headers, response.content)
+        if response.status == 401 and self._has_another_credential(request, response):
+            return None
+        return await self._refused(request, response)
+
+    async def _request(self) -> Request:
+        headers = {**await self._server.headers(raw_key=self._call.raw_key), **self._headers}
+        headers["x-stainless-retry-count"] = str(self._log.retries)
+        return Request(
+            method=self._method,
+            url=self._url,
+            headers=headers,
+            content=self._body,
+            # So the last attempt ends by the deadline; a second is left to an answer in any case.
+            timeout=min(self._call.timeout, max(self._log.left, 1.0)),
+            follow_redirects=self._call.follow_redirects,
+        )
+
+    def _unanswered(self, request: Request, fault: TransportFault) -> _Failure:
+        nobody_there = fault.kind in ("refused", "unresolved")
+        self._in_doubt = self._in_doubt or not nobody_there
+        return _Failure(_connection_error(fault, request), unreachable=nobody_there and not self._server.ever_answered)
+
+    async def _refused(self, request: Request, response: Response) -> _Failure | None:
+        """What a refusal leads to; raises where it is final."""
+        error = _refusal(request, response)
+        if response.status == 402 and await self._paused(error):
+            # Not a failed attempt: the deadline counts from the payment on.
+            self._log.succeeded()
+            return None
+        error.after_doubt = self._in_doubt
+        if response.status in self._call.final_statuses or not _may_retry(response):
+            raise error
+        self._in_doubt = self._in_doubt or response.status != 429
+        return _Failure(error, named=named_wait(response.headers))
 
     async def _paused(self, error: TinkerError) -> bool:
         return await self._server.paused_for_billing(self._call.name, error.message, self._call.policy)
 
-    def _refused_credential(self, headers: Mapping[str, str], response: Response) -> bool:
-        return self._server.credential_refused(
-            headers["X-API-Key"], raw=self._call.raw_key, token_invalid=_token_expired(response)
+    def _has_another_credential(self, request: Request, response: Response) -> bool:
+        if self._replayed:
+            return False
+        self._replayed = self._server.credential_refused(
+            request.headers["X-API-Key"], raw=self._call.raw_key, token_invalid=_token_expired(response)
         )
-
-    def _succeeded(self, response: Response) -> bool:
-        return response.status < 300 or (self._call.accept_redirect and response.status < 400)
+        return self._replayed
 
 
 def door(server: Server, call: Call) -> AuthenticatedClient:
@@ -306,7 +348,7 @@ def _request_info(request: Request) -> RequestInfo:
     return RequestInfo(request.method, request.url, request.headers)
 
 
-def _refusal(request: Request, response: Response) -> Any:
+def _refusal(request: Request, response: Response) -> APIStatusError:
     # Some servers and proxies quote in their answer what they did not like, the key included.
     secrets = secret_values(request.headers)
     headers = {name: redacted(value, secrets) for name, value in response.headers.items()}
