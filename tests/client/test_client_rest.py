@@ -1,14 +1,18 @@
 """`RestClient` and `AdminClient`: each method against the real service where that serves it, else against a script."""
 
 import asyncio
+import concurrent.futures
 import inspect
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
-from client_bench import KEY, MODEL
+from client_bench import KEY, MODEL, SocketService
 from scripted_server import Reply, ScriptedServer
 
 import tinker_hl
@@ -147,9 +151,12 @@ def test_sessions_and_samplers(rest: RestClient, saved: tuple[ServiceClient, str
         found = rest.search_sessions(types.SessionSearchRequest(session_id=session_id)).result(30)
     assert [one.session_id for one in found.sessions] == [session_id]
     rest.assign_session_project(session_id, "one").result(30)
-    assert rest.search_sessions(types.SessionSearchRequest(project_ids=["one"])).result(30).sessions
+    in_one = types.SessionSearchRequest(project_ids=["one"])
+    with pytest.warns(tinker_hl.ExperimentalWarning):
+        assert rest.search_sessions(in_one).result(30).sessions
     awaited(rest.assign_session_project_async(session_id, "two"))
-    assert rest.search_sessions(types.SessionSearchRequest(project_ids=["one"])).result(30).sessions == []
+    with pytest.warns(tinker_hl.ExperimentalWarning):
+        assert rest.search_sessions(in_one).result(30).sessions == []
     sampling = service.create_sampling_client(base_model=MODEL).result(30)
     sampler_id = sampling._sampler.sampling_session_id
     assert rest.get_sampler(sampler_id).result(30).base_model == MODEL
@@ -180,11 +187,30 @@ def test_external_weights(rest: RestClient, saved: tuple[ServiceClient, str, str
         rest.get_external_weights_urls(path)
 
 
-def test_storage_is_told_by_the_real_service(in_process: AsgiTransport, saved: tuple[ServiceClient, str, str]) -> None:
-    admin = AdminClient(Connection("http://in.process", KEY, transport=in_process))
-    usage = admin.get_current_checkpoint_storage_usage().result(30)
-    assert sum(item.checkpoint_count for item in usage.data) >= 1
-    assert sum(item.size_bytes for item in usage.data) > 0
+@pytest.mark.parametrize("kind", [RestClient, AdminClient])
+def test_what_admins_ask_the_real_service(
+    kind: Any, in_process: AsgiTransport, saved: tuple[ServiceClient, str, str]
+) -> None:
+    _, run_id, _ = saved
+    client = kind(Connection("http://in.process", KEY, transport=in_process))
+    storage = client.get_current_checkpoint_storage_usage().result(30)
+    assert sum(item.checkpoint_count for item in storage.data) >= 1
+    assert sum(item.size_bytes for item in storage.data) > 0
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    usage = client.get_billing_usage(hour - timedelta(hours=1), (hour + timedelta(hours=1)).isoformat()).result(30)
+    trained = [event for event in usage.data if isinstance(event.event_info, types.TrainingBillingEvent)]
+    assert sum(event.event_info.token_count for event in trained) >= 3
+    assert {event.base_model for event in trained} == {MODEL}
+    log = awaited(client.get_audit_log_async("all", datetime.now(UTC).date())).entries
+    assert run_id in {entry.model_id for entry in log if entry.event == "run_create"}
+    assert client.get_audit_log("teams").result(30).entries == []
+
+
+def test_a_trace_of_the_real_service(rest: RestClient, saved: tuple[ServiceClient, str, str]) -> None:
+    session_id = saved[1].partition(":")[0]
+    assert rest.export_session_trace(session_id).result(30).startswith("http://in.process/")
+    with pytest.raises(tinker_hl.NotFoundError):
+        awaited(rest.export_session_trace_async("no-such-session"))
 
 
 def test_paths_that_are_none_are_refused_at_the_call(rest: RestClient) -> None:
@@ -366,6 +392,34 @@ def test_the_process_has_one_connection_for_an_address_and_a_key(kind: Any, monk
     assert "tml-a" not in repr(sessionless._shared)
     with pytest.raises(ValueError, match="not both"):
         kind(first._connection, api_key="tml-a")
+
+
+def test_threads_that_ask_at_once_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessionless, "_shared", {})
+    ready = threading.Barrier(8)
+
+    def make() -> Connection:
+        ready.wait(10)
+        return RestClient(base_url="http://127.0.0.1:9", api_key="tml-a")._connection
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = [future.result(10) for future in [pool.submit(make) for _ in range(8)]]
+    assert len({id(connection) for connection in made}) == 1
+
+
+PROGRAM = """
+import sys, tinker_hl
+for kind in (tinker_hl.RestClient, tinker_hl.AdminClient):
+    client = kind(base_url=sys.argv[1], api_key=sys.argv[2])
+print(tinker_hl.RestClient(base_url=sys.argv[1], api_key=sys.argv[2]).list_sessions().result(30).sessions)
+"""
+
+
+def test_it_is_closed_with_the_process_without_a_word(socket_service: SocketService) -> None:
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", PROGRAM, socket_service.base_url, KEY]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("[")
 
 
 def test_a_clock_of_a_test_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
