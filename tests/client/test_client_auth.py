@@ -1,6 +1,5 @@
 """`tinker_hl.auth`: what is said of a machine's credentials, with and without asking the service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,11 @@ VARIABLES = ("TINKER_API_KEY", "TINKER_BASE_URL", "TINKER_CREDENTIAL_CMD")
 
 
 @pytest.fixture(autouse=True)
-def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No key in the environment, and a home without a login."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    return
 
 
 def log_in(key: str = "tml-stored-key") -> None:

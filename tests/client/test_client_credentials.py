@@ -528,8 +528,8 @@ def test_only_public_methods_are_named_to_the_server() -> None:
 
 
 def test_whoami_is_read_from_the_token() -> None:
-    claims = {"org_id": "7", "email": "", "iss": "passport-x"}
-    who = Bench(exchanging(token("user:1", **claims)), KEY).client.whoami().result(10)
+    given = token("user:1", org_id="7", email="", iss="passport-x")
+    who = Bench(exchanging(given), KEY).client.whoami().result(10)
     assert (who.user_urn, who.org_urn, who.email) == ("user:1", "tml:organization:7", None)
     given = token("user:2", org_id="8", email="a@b.test")
     who = Bench(ScriptedServer(), given).client.whoami().result(10)

@@ -20,7 +20,7 @@ import tinker_hl
 from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, ServiceClient, loop
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.connection import Connection
-from tinker_hl.errors import status_error
+from tinker_hl.errors import ResponseInfo, status_error
 from tinker_hl.retry import InstantClock, LoopClock
 from tinker_hl.telemetry import BATCH, FLUSH_SECONDS, QUEUE, Telemetry, is_user_error
 
@@ -474,26 +474,19 @@ def test_an_error_behind_an_error_counts() -> None:
         error.__cause__ = cause
         return error
 
-    refused = status_error(Reply_(404))
-    timeout = status_error(Reply_(408))
+    refused = status_error(ResponseInfo(404))
+    timeout = status_error(ResponseInfo(408))
     failed = tinker_hl.RequestFailedError("x", "r1", "user")
     assert is_user_error(refused)
     assert is_user_error(failed)
     assert is_user_error(raised(ValueError(), refused))
     assert not is_user_error(timeout)
-    assert not is_user_error(status_error(Reply_(500)))
+    assert not is_user_error(status_error(ResponseInfo(500)))
     assert not is_user_error(tinker_hl.RequestFailedError("x", "r1", "server"))
     ring = ValueError()
     ring.__cause__ = KeyError()
     ring.__cause__.__context__ = ring
     assert not is_user_error(ring)
-
-
-class Reply_:  # noqa: N801 - stands beside `Reply`, in an HTTP library's shape
-    """A response as an HTTP library gives it."""
-
-    def __init__(self, status: int) -> None:
-        self.status_code, self.headers, self.content = status, {}, b""
 
 
 @given(
