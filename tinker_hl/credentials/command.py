@@ -6,7 +6,6 @@ What the command prints is a secret and is never shown; what it says on the erro
 import os
 import signal
 import subprocess
-from typing import Any
 
 from tinker_hl.credentials.tokens import has_ended
 from tinker_hl.errors import ConfigurationError
@@ -32,16 +31,23 @@ def run_command(command: str, seconds: float = COMMAND_SECONDS) -> str:
         ConfigurationError: It failed, took too long, printed nothing, or printed a token that has ended.
     """
     # A process group of its own, so that the deadline ends all that the shell started, and no input to wait for.
-    group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, shell=True, **streams, **group) as process:
+    with subprocess.Popen(
+        command,
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        process_group=0 if os.name == "posix" else None,
+    ) as process:
         try:
             output, said = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             _end(process)
             _, said = process.communicate()
             raise _failure(f"did not end within {seconds:g} s", said) from None
-    credential: str = output.decode("utf-8", errors="replace").strip()
+    credential = output.strip()
     if process.returncode != 0:
         raise _failure(f"ended with status {process.returncode}", said, credential)
     if not credential:
@@ -51,15 +57,15 @@ def run_command(command: str, seconds: float = COMMAND_SECONDS) -> str:
     return credential
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[str]") -> None:
     if os.name == "posix":
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
 
 
-def _failure(what: str, said: bytes, credential: str = "") -> ConfigurationError:
-    text = redacted(said.decode("utf-8", errors="replace").strip(), (credential,))[-MAX_SAID:]
+def _failure(what: str, said: str, credential: str = "") -> ConfigurationError:
+    text = redacted(said.strip(), (credential,))[-MAX_SAID:]
     heard = f"; it said: {text}" if text else "; it said nothing on its error stream"
     return ConfigurationError(
         f"the command in {COMMAND_VARIABLE} {what}{heard}",
