@@ -5,6 +5,7 @@ import base64
 import gc
 import os
 import pickle
+import signal
 import subprocess
 import threading
 import time
@@ -161,6 +162,7 @@ def test_the_command_runs_neither_on_the_loop_nor_on_an_encoding_thread(monkeypa
         ("echo 'no network' >&2; exit 3", ("status 3", "no network")),
         ("echo tml-half-a-key; echo 'wrote tml-half-a-key' >&2; exit 1", ("status 1", r"wrote \*\*\*")),
         ("true", ("printed no credential", "said nothing")),
+        ("echo tml-half-a-key; echo and more", ("printed more than a credential", "said nothing")),
         ("there-is-no-such-command-here", ("status 127", "there-is-no-such-command-here")),
         (f"echo {token('old', 10, age=20)}", ("printed a token that has ended", "said nothing")),
     ],
@@ -192,6 +194,14 @@ def _runs(pid: int) -> bool:
     """Whether a process lives; one that ended and was not waited for does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state) and not state.startswith("Z")
+
+
+def test_a_command_whose_daemon_holds_its_streams_is_given_up(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(tinker_hl.ConfigurationError, match="did not end"):
+        run_command(f"setsid sleep 30 & echo $! > {tmp_path / 'daemon'}; echo tml-printed", 0.5)
+    assert time.monotonic() - started < 20
+    os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
 
 
 def test_a_command_has_no_input_to_wait_for() -> None:

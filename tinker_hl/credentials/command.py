@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from tinker_hl.credentials.tokens import has_ended
+from tinker_hl.credentials.tokens import has_ended, is_sendable
 from tinker_hl.errors import ConfigurationError
 from tinker_hl.redaction import redacted
 
@@ -44,17 +44,28 @@ def run_command(command: str, seconds: float = COMMAND_SECONDS) -> str:
         try:
             output, said = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            _end(process)
-            _, said = process.communicate()
-            raise _failure(f"did not end within {seconds:g} s", said) from None
+            output, said = _rest(process)
+            raise _failure(f"did not end within {seconds:g} s", said, output.strip()) from None
     credential = output.strip()
     if process.returncode != 0:
         raise _failure(f"ended with status {process.returncode}", said, credential)
     if not credential:
         raise _failure("printed no credential", said)
+    if not is_sendable(credential):
+        raise _failure("printed more than a credential: a space, a line break or another character", said, credential)
     if has_ended(credential):
         raise _failure("printed a token that has ended", said, credential)
     return credential
+
+
+def _rest(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """End it, and read what it has printed."""
+    _end(process)
+    try:
+        return process.communicate(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        # Something that left the group still holds the streams.
+        return "", ""
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

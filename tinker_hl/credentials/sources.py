@@ -16,7 +16,7 @@ from tinker_hl.credentials.address import LOCAL, is_hosted
 from tinker_hl.credentials.command import COMMAND_VARIABLE, run_command
 from tinker_hl.credentials.renewal import RenewedToken, Told
 from tinker_hl.credentials.store import CredentialStore
-from tinker_hl.credentials.tokens import has_ended, is_token
+from tinker_hl.credentials.tokens import has_ended, is_sendable, is_token
 from tinker_hl.errors import ConfigurationError
 from tinker_hl.retry import Clock
 
@@ -68,7 +68,7 @@ class StaticKey:
     """
 
     def __init__(self, key: str, origin: str = "api_key") -> None:
-        if any(ord(character) < 33 or ord(character) > 126 for character in key):
+        if not is_sendable(key):
             raise ConfigurationError(
                 f"the key from {origin} holds a space, a line break or another character that no key has"
             )

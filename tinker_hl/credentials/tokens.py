@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["has_ended", "is_token", "seconds_left", "token_claims", "whole_life"]
+__all__ = ["has_ended", "is_sendable", "is_token", "seconds_left", "token_claims", "whole_life"]
 
 TOKEN_PREFIX = "eyJ"
 
@@ -14,6 +14,11 @@ TOKEN_PREFIX = "eyJ"
 def is_token(credential: str) -> bool:
     """Whether a credential is a JWT and no plain key: every JWT starts with the letters of `{"`."""
     return credential.startswith(TOKEN_PREFIX)
+
+
+def is_sendable(credential: str) -> bool:
+    """Whether a header can hold it: no space, no line break, nothing that is not ASCII."""
+    return all(33 <= ord(character) <= 126 for character in credential)
 
 
 def token_claims(token: str) -> dict[str, Any]:
