@@ -40,6 +40,12 @@ from tinker_hl.types import (
 __all__ = ["ServiceClient"]
 
 CONSOLE = "https://tinker.thinkingmachines.ai"
+INSTEAD = {
+    "http_client": "transport=",
+    "max_retries": "retry_policy=",
+    "timeout": "with tinker_hl.call_options(timeout=...):",
+}
+"""Arguments that release 0.7 hands to its HTTP library, and what to write here."""
 
 
 class ServiceClient:
@@ -57,7 +63,7 @@ class ServiceClient:
         retry_policy: How calls are retried.
         clock: The time, for waits between attempts; tests pass `InstantClock()`.
         circuit_breaker: When to stop trying for a while; None for never.
-        kwargs: Arguments of other releases; ignored with a warning.
+        kwargs: Arguments of other releases: `default_headers` adds headers too, the rest is ignored with a warning.
     """
 
     def __init__(
@@ -75,12 +81,11 @@ class ServiceClient:
         circuit_breaker: CircuitBreaker | None = None,
         **kwargs: Any,
     ) -> None:
-        if kwargs:
-            warnings.warn(f"ServiceClient ignores unknown arguments: {sorted(kwargs)}", FutureWarning, stacklevel=2)
+        headers = _headers_of_older_releases(kwargs)
         connection = Connection(
             base_url,
             api_key,
-            headers=default_headers_overrides,
+            headers={**headers, **(default_headers_overrides or {})},
             transport=transport,
             policy=retry_policy,
             clock=clock,
@@ -407,3 +412,13 @@ def _ending(error: BaseException | None) -> tuple[EndStatus, str | None]:
 def _tags() -> tuple[str, ...]:
     tags = (tag.strip() for tag in os.environ.get("TINKER_TAGS", "").split(","))
     return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _headers_of_older_releases(arguments: dict[str, Any]) -> dict[str, str]:
+    """What release 0.7 calls `default_headers`. The other arguments are ignored, and the warning says what to write."""
+    headers = dict(arguments.pop("default_headers", None) or {})
+    if arguments:
+        advice = [f"write {INSTEAD[name]} for {name}=" for name in sorted(arguments) if name in INSTEAD]
+        told = "; ".join([f"ServiceClient ignores unknown arguments: {sorted(arguments)}", *advice])
+        warnings.warn(told, FutureWarning, stacklevel=3)
+    return headers
