@@ -174,6 +174,17 @@ def test_results_that_failed_and_retries_are_reported(wanted: None, server: Repo
     assert "4711" not in str(server.bodies())
 
 
+def test_a_sample_that_is_pushed_back_is_reported_when_it_is_given_up(wanted: None, server: ReportedServer) -> None:
+    with server.client() as service:
+        for patience, reported in ((False, 1), (True, 1)):
+            config = tinker_hl.RetryConfig(enable_retry_logic=patience)
+            sampler = service.create_sampling_client(base_model="base", retry_config=config)
+            server.faults["asample"] = [Reply(429)]
+            future = sampler.sample(ModelInput.from_ints([1, 2]), 1, SamplingParams(max_tokens=1))
+            assert isinstance(future.exception(10), tinker_hl.RateLimitError) is not patience
+            wait_for(lambda reported=reported: server.names().count("user_error") == reported)
+
+
 def test_an_exception_of_the_users_is_sent_without_message_and_paths(wanted: None, server: ReportedServer) -> None:
     client = rest(server)
     client.get_server_capabilities().result(10)

@@ -193,6 +193,7 @@ class Sampler:
             except RateLimitError as error:
                 pause = pressure.pushed_back(connection.clock, len(body.content), named_wait(error.response.headers))
                 if connection.clock.now() + pause > started + self._patience(policy):
+                    connection.told_failure(call, error)
                     raise
                 connection.told_retry(call, error.message, 0, pause)
                 self._watch()
