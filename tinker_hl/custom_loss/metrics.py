@@ -55,14 +55,20 @@ def _name(key: Any) -> str:
 def _number(key: Any, value: Any) -> float:
     if isinstance(value, (int, float)):
         return _python_number(key, value)
-    is_array = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
-    is_tensor = is_torch_tensor(value) and not (value.is_complex() or value.is_meta)
-    size = value.size if is_array else value.numel() if is_tensor else None
+    size = _size(value)
     if size is None:
         raise _refusal(key, f"got {_kind(value)}")
     if size != 1:
         raise _refusal(key, f"got {size} of them, of shape {list(value.shape)}")
     return float(value.item())
+
+
+def _size(value: Any) -> int | None:
+    """How many real numbers an array or a tensor holds; None for anything else."""
+    if is_torch_tensor(value):
+        return None if value.is_complex() or value.is_meta else int(value.numel())
+    is_numeric = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
+    return int(value.size) if is_numeric else None
 
 
 def _python_number(key: Any, value: float) -> float:

@@ -142,14 +142,14 @@ def _bad_parameters(fn: PerDatumLossFn, why: str) -> CustomLossError:
 
 def _rank(fn: PerDatumLossFn, name: str, rank: object) -> CustomLossInputRank:
     allowed: tuple[CustomLossInputRank, ...] = (1, 2) if name == "logprobs" else (0, 1, 2)
-    found = next((each for each in allowed if type(rank) is int and each == rank), None)
-    if found is None:
+    found: list[CustomLossInputRank] = [each for each in allowed if type(rank) is int and each == rank]
+    if not found:
         raise CustomLossError(
             f"{name_of(fn)}: the rank of {name} is 0 (a scalar), 1 ([T]) or 2 ([T, K]), and of logprobs 1 or 2; "
             f"got {rank!r}",
             rule=Rule.RANKS,
         )
-    return found
+    return found[0]
 
 
 def _check_node(name: str, node: "torch.fx.Node") -> None:
