@@ -41,7 +41,7 @@ POLL_TIMEOUT = 45.0
 """Seconds; servers answer long polls within 30 to 40."""
 MAX_POLLS = 768
 """Polls at once; further ones wait their turn. Below the transport's connections, so that submissions get through."""
-HELD = 1.0
+HELD = 0.1
 """A poll that took this many seconds was held by the server and is repeated at once; a quicker one, after a while."""
 FLOOR, CEILING = 0.05, 1.0
 """Seconds between polls that the server does not hold: the first wait, doubling up to the last."""
