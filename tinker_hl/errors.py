@@ -74,6 +74,7 @@ __all__ = [
     "TinkerError",
     "UnexpectedAnswerError",
     "UnprocessableEntityError",
+    "holds_secret",
     "secret_values",
     "status_error",
     "without_secrets",
@@ -113,15 +114,16 @@ class RequestErrorCategory(StrEnum):
 def without_secrets(headers: Mapping[str, str] | None) -> HeaderFields:
     """The headers, with the value of each that can hold a credential replaced; names may be asked for in any case."""
     fields = HeaderFields(headers)
-    return HeaderFields({name: REDACTED if _holds_secret(name) else value for name, value in fields.items()})
+    return HeaderFields({name: REDACTED if holds_secret(name) else value for name, value in fields.items()})
 
 
 def secret_values(headers: Mapping[str, str]) -> tuple[str, ...]:
     """The values of the headers that can hold a credential."""
-    return tuple(value for name, value in headers.items() if _holds_secret(name))
+    return tuple(value for name, value in headers.items() if holds_secret(name))
 
 
-def _holds_secret(name: str) -> bool:
+def holds_secret(name: str) -> bool:
+    """Whether a header of this name can hold a credential."""
     return name.lower() in SECRET_HEADERS or _SECRET_NAME.search(name) is not None
 
 

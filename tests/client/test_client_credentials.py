@@ -6,7 +6,6 @@ import gc
 import os
 import pickle
 import signal
-import subprocess
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 import tinker_hl
 from tinker_hl import RetryPolicy, SamplingClient, loop
 from tinker_hl.clients.rest import RestClient
-from tinker_hl.clients.sampling import Sampler
+from tinker_hl.clients.sampler import Sampler
 from tinker_hl.connection import Connection
 from tinker_hl.credentials import run_command
 from tinker_hl.events import Event
@@ -192,8 +191,12 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) 
 
 def _runs(pid: int) -> bool:
     """Whether a process lives; one that ended and was not waited for does not."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state) and not state.startswith("Z")
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
 
 
 def test_a_command_whose_daemon_holds_its_streams_is_given_up(tmp_path: Path) -> None:

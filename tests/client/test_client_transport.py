@@ -117,13 +117,14 @@ def test_a_redirect_to_another_host_takes_no_key_along() -> None:
                 writer.close()
 
             async with listening(answer) as url:
-                headers = {"X-API-Key": "secret", "Accept": "application/json"}
+                headers = {"X-API-Key": "secret", "X-My-Token": "private", "Accept": "application/json"}
                 return await transport.send(
                     Request(method="GET", url=url + "/here", headers=headers, follow_redirects=True)
                 )
 
     assert run(scene).content == b"there"
     assert [b"secret" in request for request in seen] == [True, True, False]
+    assert [b"private" in request for request in seen] == [True, True, False]
     assert b"Accept: application/json" in seen[2]
 
 

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from tinker_hl import loop
-from tinker_hl.errors import SECRET_HEADERS
+from tinker_hl.errors import holds_secret
 from tinker_hl.redaction import redacted
 from tinker_hl.transport.base import Request, Response, TransportFault
 
@@ -152,7 +152,7 @@ def _redirected(request: Request, location: str) -> Request:
     target = URL(request.url, encoded=True).join(URL(location, encoded=True))
     headers = dict(request.headers)
     if target.origin() != URL(request.url, encoded=True).origin():
-        headers = {name: value for name, value in headers.items() if name.lower() not in SECRET_HEADERS}
+        headers = {name: value for name, value in headers.items() if not holds_secret(name)}
     return attrs.evolve(request, method="GET", url=str(target), headers=headers, content=None)
 
 
