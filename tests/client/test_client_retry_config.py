@@ -9,7 +9,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import ModelInput, NoProgressError, RetryConfig, SamplingClient, SamplingParams
-from tinker_hl.clients.sampling import Sampler
+from tinker_hl.clients.sampler import Sampler
 from tinker_hl.connection import Connection
 from tinker_hl.retry import InstantClock, RetryPolicy
 from tinker_hl.sampling_progress import SamplingProgress

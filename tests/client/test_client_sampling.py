@@ -10,7 +10,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import ModelInput, RetryConfig, SamplingClient, SamplingParams, TensorData
-from tinker_hl.clients.sampling import CLONE_BLOCK
+from tinker_hl.clients.sampler import CLONE_BLOCK
 from tinker_hl.retry import InstantClock
 
 PROMPT = ModelInput.from_ints([1, 2, 3])
@@ -243,7 +243,7 @@ def test_samples_are_limited_where_the_caller_says_so() -> None:
 
 def test_a_pickle_names_the_sampler_and_holds_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     from tinker_hl import ServiceClient
-    from tinker_hl.clients.sampling import Sampler
+    from tinker_hl.clients.sampler import Sampler
     from tinker_hl.connection import Connection
     from tinker_hl.session import Session
 

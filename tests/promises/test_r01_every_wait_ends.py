@@ -38,7 +38,7 @@ from tinker_hl import (
     types,
 )
 from tinker_hl.clients.model_making import TrainedModel
-from tinker_hl.clients.sampling import Sampler
+from tinker_hl.clients.sampler import Sampler
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.poller import POLL_TIMEOUT
 from tinker_hl.retry import InstantClock

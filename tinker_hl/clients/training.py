@@ -16,7 +16,8 @@ from tinker_hl.clients.checkpoints import CheckpointVerbs
 from tinker_hl.clients.model_making import TrainedModel
 from tinker_hl.clients.ordered import base_model_of, parsed
 from tinker_hl.clients.recovery import RECOVER, Recovery
-from tinker_hl.clients.sampling import PendingSamplingClient, Sampler, SamplingClient, open_sampler
+from tinker_hl.clients.sampler import Sampler
+from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
 from tinker_hl.custom_loss.handle import LossHandle
 from tinker_hl.custom_loss.metrics import with_surrogate_metrics
 from tinker_hl.custom_loss.own_thread import in_own_thread
