@@ -5,6 +5,7 @@ import json
 import math
 import operator
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from hypothesis import given, settings
 from loss_graph import decode, run_graph
 from torch import Tensor
 
-from tinker_hl import CustomLossError
+from tinker_hl import CustomLossError, Datum, ModelInput
 from tinker_hl.custom_loss.graph_encoding import encode_graph
 from tinker_hl.custom_loss.handle import LossHandle
+from tinker_hl.custom_loss.per_datum import over_datums
 from tinker_hl.custom_loss.rules import Rule
 from tinker_hl.custom_loss.tracing import trace, traced_inputs
 from tinker_hl.types import CustomLossInput
@@ -490,6 +492,38 @@ def test_arguments_without_a_form_are_refused_with_their_node(argument: object, 
     with pytest.raises(CustomLossError, match=says) as caught:
         encode_graph(graph)
     assert (caught.value.rule, caught.value.node) == (Rule.ARGUMENTS, "add")
+
+
+# Threads.
+
+
+def test_losses_are_traced_in_many_threads_at_once() -> None:
+    def traced(number: int) -> dict[str, Any]:
+        def loss(logprobs: Tensor) -> Returned:
+            return (torch.exp(logprobs) * number).sum(), {"custom/mean:mean": logprobs.mean()}
+
+        return encoded(loss)
+
+    with ThreadPoolExecutor(8) as pool:
+        graphs = list(pool.map(traced, range(100)))
+    assert [graph["nodes"][2]["args"][1] for graph in graphs] == list(range(100))
+    assert {len(graph["nodes"]) for graph in graphs} == {6}
+
+
+def test_losses_run_while_another_is_traced() -> None:
+    """torch.fx patches the calls of modules for all threads while it traces."""
+    inputs = traced_inputs(weighted, {"logprobs": 1, "weights": 1})
+    run = over_datums(LossHandle("weighted", inputs, "S", trace(weighted)))
+    given = Datum(ModelInput.from_ints([1]), {"target_tokens": [1], "weights": [2.0]})
+    found = []
+
+    def traced_meanwhile(logprobs: Tensor) -> Returned:
+        with ThreadPoolExecutor(1) as pool:
+            found.append(pool.submit(run, [given], [torch.tensor([-3.0])]).result(20))
+        return logprobs.sum(), {}
+
+    trace(traced_meanwhile)
+    assert found[0][0].item() == 6.0
 
 
 # Handles.
