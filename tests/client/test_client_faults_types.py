@@ -1,6 +1,5 @@
 """Faults of the official SDK in types, results and errors, none of which this client has; numbers as in the docs."""
 
-import asyncio
 import concurrent.futures
 import multiprocessing
 import pickle
@@ -10,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scripted_server import OUTPUT, Reply, ScriptedServer
+from scripted_server import OUTPUT, ScriptedServer
 
 import tinker_hl
-from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, TensorData, TrainingClient
+from tinker_hl import Datum, ModelInput, SamplingParams, TensorData, TrainingClient
+from tinker_hl.codec import json as json_codec
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.types import EncodedTextChunk, ForwardBackwardOutput, ImageAssetPointerChunk
 from tinker_hl.types.loss_names import LOSS_NAMES, meant_instead
@@ -184,30 +184,25 @@ def test_fault_11_errors_come_back_whole_from_another_process() -> None:
 
 
 def test_fault_12_a_queued_call_is_not_changed_by_what_happens_to_its_data(
-    server: ScriptedServer, training: TrainingClient
+    server: ScriptedServer, training: TrainingClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    array, tensor = np.ones(2, np.float32), torch.ones(2)
-    tokens = [1, 2]
+    """Everything that was given is changed after the call and before it is encoded, which waits for that."""
+    array, tensor, tokens = np.ones(2, np.float32), torch.ones(2), [1, 2]
     given = Datum(ModelInput.from_ints(tokens), {"target_tokens": [2, 3], "weights": array, "advantages": tensor})
     data = [given]
-    queued = threading.Event()
+    changed, encode = threading.Event(), json_codec.encode_datum
 
-    async def hold(request: Any) -> Reply:
-        assert await asyncio.to_thread(queued.wait, 10)
-        # The caller changes everything while the first call is still on its way.
-        array[:], tensor[:] = 7, 7
-        tokens[0] = 99
-        given.loss_fn_inputs["weights"] = TensorData([9.0, 9.0], "float32")
-        data.clear()
-        return Reply(body=server.on_optim_step(request))
+    def encode_late(datum: Datum) -> bytes:
+        assert changed.wait(10)
+        return encode(datum)
 
-    server.faults["optim_step"] = [hold]
-    first = training.optim_step(AdamParams())
-    second = training.forward_backward(data, "cross_entropy")
-    queued.set()
-    first.result(10)
-    second.result(10)
-    assert data == []
+    monkeypatch.setattr(json_codec, "encode_datum", encode_late)
+    future = training.forward_backward(data, "cross_entropy")
+    array[:], tensor[:], tokens[0] = 7, 7, 99
+    given.loss_fn_inputs["weights"] = TensorData([9.0, 9.0], "float32")
+    data.clear()
+    changed.set()
+    future.result(10)
     sent = server.paths("forward_backward")[0].json["forward_backward_input"]["data"]
     assert len(sent) == 1
     assert sent[0]["loss_fn_inputs"]["weights"]["data"] == [1.0, 1.0]
