@@ -1,5 +1,6 @@
 """Optimizers: the settings of a step, and the family that a model is made with."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -104,6 +105,16 @@ class OptimizerConfigBase(OpenRecord):
 OptimizerConfig: TypeAlias = AdamOptimizerConfig | DimuonOptimizerConfig | OptimizerConfigBase
 
 
+def _params(value: Any) -> OptimParams:
+    """Settings as they are, or from a plain dict, whose `type` says which family; without one it is Adam."""
+    if isinstance(value, (AdamParams, DimuonParams, OptimParamsBase)):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an optimizer's settings are needed, such as AdamParams, got {type(value).__name__}")
+    kinds: dict[Any, type[AdamParams | DimuonParams]] = {None: AdamParams, "dimuon": DimuonParams}
+    return kinds.get(value.get("type"), OptimParamsBase)(**value)
+
+
 @attrs.frozen(kw_only=True, init=False)
 class OptimStepRequest(Record):
     """One optimizer step, as it is sent: Adam under `adam_params`, every other family under `optimizer_params`."""
@@ -126,7 +137,7 @@ class OptimStepRequest(Record):
         given = [params for params in (optim_params, adam_params, optimizer_params) if params is not None]
         if len(given) != 1:
             raise TypeError("exactly one of optim_params, adam_params, optimizer_params is needed")
-        self.__attrs_init__(optim_params=given[0], model_id=model_id, seq_id=seq_id, type=type)
+        self.__attrs_init__(optim_params=_params(given[0]), model_id=model_id, seq_id=seq_id, type=type)
 
     @property
     def adam_params(self) -> OptimParams:
