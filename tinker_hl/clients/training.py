@@ -109,7 +109,8 @@ class TrainingClient(CheckpointVerbs):
         between them. When the loss fails or is refused, the second is not sent: it is as if the call had not been made.
 
         Args:
-            data: At least one datum, with `target_tokens`; inputs other than that and `weights` stay on this machine.
+            data: At least one datum, with `target_tokens`. Inputs other than that and `weights` stay on this machine,
+                unless the server runs the loss.
             loss_fn: Gets the datums and their logprobs (float32 tensors, shaped as `target_tokens`) in a thread of its
                 own; returns a scalar loss and a dict of metrics. Or a handle of `ServiceClient.create_custom_loss`.
             loss_type_input: Accepted for compatibility.
