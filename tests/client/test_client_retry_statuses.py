@@ -165,6 +165,30 @@ def test_fault_19_a_result_that_is_lost_again_and_again_ends_with_the_deadline()
     assert clock.now() <= 101.0
 
 
+def test_the_time_that_the_server_works_on_a_sample_is_none_of_its_deadline() -> None:
+    server, clock = ScriptedServer(), InstantClock()
+    policy = RetryPolicy(deadline=30.0)
+    pending = Reply(body={"type": "try_again", "request_id": "r", "queue_state": "active"})
+    with server.client(clock=clock, retry_policy=policy, api_key="tml-works-long") as service:
+        client = service.create_sampling_client(base_model="base").result(10)
+        server.faults["retrieve_future"] = [*[pending] * 100, Reply(410), *[pending] * 100, Reply(410)]
+        assert client.sample(PROMPT, 1, SamplingParams()).result(20).sequences
+    assert clock.now() > 120.0
+    assert [request.json["seq_id"] for request in server.paths("asample")] == [0, 1, 2]
+
+
+def test_fault_19_an_outage_while_a_result_is_asked_for_is_not_followed_by_another_sample() -> None:
+    server, clock = ScriptedServer(), InstantClock()
+    policy = RetryPolicy(deadline=100.0)
+    with server.client(clock=clock, retry_policy=policy, api_key="tml-outage-of-polls") as service:
+        client = service.create_sampling_client(base_model="base").result(10)
+        server.faults["retrieve_future"] = [None] * 3000
+        with pytest.raises(tinker_hl.APIConnectionError):
+            client.sample(PROMPT, 1, SamplingParams()).result(20)
+    assert clock.now() <= 101.0
+    assert len(server.paths("asample")) <= 2
+
+
 def test_fault_20_all_attempts_of_a_call_have_one_idempotency_key_and_one_body() -> None:
     server = ScriptedServer()
     with server.client(api_key="tml-fault-20") as service:

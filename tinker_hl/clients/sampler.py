@@ -22,11 +22,11 @@ from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.clients.sample_asking import answer_to
-from tinker_hl.errors import NoProgressError, RateLimitError, TinkerError
+from tinker_hl.errors import APIConnectionError, APIStatusError, NoProgressError, RateLimitError, TinkerError
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.poller import Promise
 from tinker_hl.queue_state import PauseNotices
-from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait
+from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait, status_is_retryable
 from tinker_hl.sampling_progress import SamplingProgress
 from tinker_hl.session import Session
 from tinker_hl.types import (
@@ -134,11 +134,15 @@ class Sampler:
         log = connection.attempts(policy)
         while True:
             submission = await self._submit(call, request, attrs.evolve(policy, deadline=log.left))
+            accepted = connection.clock.now()
             try:
                 return await self._fetch(submission, request, policy)
             except NoProgressError:
                 raise
             except TinkerError as error:
+                if not _is_outage(error):
+                    # The server worked on it meanwhile, which may take as long as it takes.
+                    log.pardon(connection.clock.now() - accepted)
                 if not self._draws_again(call, error) or not await log.wait():
                     raise
                 connection.told_retry(call, error.message, log.retries, log.waited)
@@ -266,6 +270,13 @@ class _Submission:
     promise: Promise
     clone: int
     sequence_ids: list[str] | None
+
+
+def _is_outage(error: TinkerError) -> bool:
+    """Whether a result could not be asked for, in contrast to one that the server said something about."""
+    if isinstance(error, APIStatusError):
+        return status_is_retryable(error.status_code, error.response.headers)
+    return isinstance(error, APIConnectionError)
 
 
 def _body(request: SampleRequest) -> EncodedBody:

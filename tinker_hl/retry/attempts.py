@@ -77,6 +77,10 @@ class AttemptLog:
         self.waited = self._clock.now() - before
         return True
 
+    def pardon(self, seconds: float) -> None:
+        """So much of the time since the first attempt was no failure: the deadline moves."""
+        self.started += seconds
+
     def succeeded(self) -> None:
         """An attempt was answered: give the tokens back, and start to count anew."""
         self._budget.give_back(self._taken)
