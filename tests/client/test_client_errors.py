@@ -30,7 +30,15 @@ EVERY_ERROR = [
     errors.InvalidDatumError("m", datum_index=3, field="weights"),
     errors.ConfigurationError("m"),
     errors.SessionClosedError("m"),
+    errors.UnexpectedAnswerError(None, {"a": 1}, "m", hint="h"),
+    errors.ModelLostError("m"),
+    errors.CustomLossError("m", rule="r", node="n", metric="x"),
 ]
+
+
+def test_every_class_of_the_tree_is_in_the_list() -> None:
+    named = {name for name in errors.__all__ if name.endswith("Error")}
+    assert named - {type(error).__name__ for error in EVERY_ERROR} == set()
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
