@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -29,12 +30,15 @@ from tinker_hl import (
     Datum,
     ModelInput,
     RestClient,
+    RetryConfig,
     RetryPolicy,
     SamplingClient,
     SamplingParams,
     ServiceClient,
     TinkerError,
     TrainingClient,
+    connection,
+    session,
     types,
 )
 from tinker_hl.clients.model_making import TrainedModel
@@ -42,6 +46,7 @@ from tinker_hl.clients.sampler import Sampler
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.poller import POLL_TIMEOUT
 from tinker_hl.retry import InstantClock
+from tinker_hl.session import FINISH_POLICY
 from tinker_hl.transport.base import Request, Response, TransportFault
 
 CLIENTS = (ServiceClient, TrainingClient, SamplingClient, RestClient, AdminClient)
@@ -380,3 +385,13 @@ def test_r01_the_interpreter_ends_soon_with_calls_under_way(answers: Mapping[str
         server.close()
     assert done.returncode == 0, done.stderr
     assert ended - float(done.stdout) <= 3.0 + 2.0 + SLACK
+
+
+def test_r01_the_documented_deadlines_are_the_codes() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8").split())
+    assert f"`RetryPolicy(deadline=...)`, {RetryPolicy().deadline:.0f} seconds; " in text
+    assert f"{RetryPolicy().connect_deadline:.0f} seconds where nobody has ever answered" in text
+    assert f"the {POLL_TIMEOUT:.0f} seconds that one long poll may take" in text
+    assert f"`RetryConfig(progress_timeout=...)`, {RetryConfig().progress_timeout:,.0f} seconds" in text
+    assert f"| {FINISH_POLICY.deadline:.0f} seconds, or the policy's deadline" in text
+    assert f"{session.EXIT_SECONDS:.0f} seconds for finishing sessions, {connection.EXIT_SECONDS:.0f} for" in text
