@@ -23,10 +23,9 @@ from tinker_hl.custom_loss.surrogate import evaluate
 from tinker_hl.transport import AsgiTransport
 from tinker_local.app import create_app
 from tinker_local.engine.core import EngineCore
-from tinker_local.engine.losses import parse_loss
 from tinker_local.engine.null import NullEngine
 from tinker_local.engine.protocol import BaseModelInfo, LoraSpec, TrainingDatum, TrainingOutput
-from tinker_local.engine.training import run_pass, target_logprobs
+from tinker_local.engine.training import target_logprobs
 from tinker_local.settings import ModelSource, Settings
 
 RELATIVE = 1e-6
@@ -63,7 +62,7 @@ class OpenEngine(NullEngine):
         *,
         backward: bool,
     ) -> TrainingOutput:
-        run = run_pass(self.core.adapter(model_id), data, parse_loss(loss_fn, loss_fn_config), backward=backward)
+        run = self.core.forward_backward(model_id, data, loss_fn, dict(loss_fn_config), backward)
         while True:
             try:
                 next(run)
@@ -148,12 +147,12 @@ def policy_data() -> list[Datum]:
 
 
 def soft_data() -> list[Datum]:
-    """Eight candidates a position, of which most have no weight: gradients that travel as sparse rows."""
+    """Up to eight candidates a position, mostly fewer: targets and gradients that travel as sparse rows."""
     draws = np.random.default_rng(6)
     data = []
     for length in LENGTHS:
         distribution = draws.dirichlet([0.5] * 8, length) * (draws.random((length, 8)) < 0.2)
-        targets = draws.integers(32, 126, (length, 8))
+        targets = torch.from_numpy(draws.integers(32, 126, (length, 8)) * (distribution > 0))
         inputs = {"target_tokens": targets, "weights": distribution, "target_distribution": distribution}
         data.append(Datum(ModelInput.from_ints([40] * length), inputs))
     return data
@@ -238,6 +237,7 @@ def distilled(datum: Datum, p: Tensor) -> Tensor:
 
 def test_n04_soft_targets_over_candidates(way: Way) -> None:
     data, loss = soft_data(), summed(distilled)
+    assert sum(datum.loss_fn_inputs["target_tokens"].is_sparse for datum in data) >= 3
     way.training.forward_backward_custom(data, loss).result(60)
     by_hand = way.gradient()
     way.training.forward_backward(data, "cross_entropy").result(60)
@@ -260,6 +260,7 @@ def test_n04_a_traced_loss_that_runs_here_has_the_gradient_of_plain_autograd(way
         # Whatever the service offers.
         object.__setattr__(service._session.connection.capabilities, "custom_loss_server_side", False)
         handle = service.create_custom_loss(traced, {"logprobs": 1, "advantages": 1}).result(60)
+        assert handle.loss_id is None
         training.forward_backward_custom(data, handle).result(60)
         other = Way(training, way.engine)
         assert_same(other.gradient(), other.plain(data, loss))
