@@ -22,6 +22,7 @@ from tinker_local.scheduler import Samples
 from tinker_local.settings import DATABASE_FILE, Settings, is_loopback
 from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_TOKENS, derived, kept_secret
 from tinker_local.store.folders import Folders
+from tinker_local.store.losses import LossRecords
 from tinker_local.store.records import Records
 from tinker_local.supervision import Supervision
 from tinker_local.timeline import Timeline
@@ -51,6 +52,7 @@ class Service:
         self.folders = Folders(settings.data_dir / "checkpoints")
         self.audit = Audit(self.records, clock)
         self.usage = Usage(self.records, clock)
+        self.losses = LossRecords(self.records.database)
         self.checkpoints = Checkpoints(
             self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS), self.audit, self.usage
         )
@@ -116,6 +118,7 @@ class Service:
         self.samples.cancel_session(session.session_id, why)
         self.futures.end_session(session.session_id)
         self.timeline.end_session(session.session_id)
+        self.records.database.post(self.losses.drop_session(session.session_id))
         for model in self.models.of_session(session.session_id):
             model.give_up_gap(why)
             model.lane.drop(why)

@@ -73,5 +73,11 @@ class Settings:
     max_inflated_bytes: int = 1024 * 2**20
     max_num_samples: int = 1024
     max_lora_rank: int = 1024
+    custom_loss_nodes: int = 1024
+    """Nodes that the graph of an uploaded loss may have."""
+    custom_loss_elements: int = 2**26
+    """Elements that the tensors of an uploaded loss may have, over all of its nodes, for one datum."""
+    custom_loss_seconds: float = 30.0
+    """How long an uploaded loss may take in one pass, over all of its data."""
     max_pending_samples: int = 4096
     """Samples admitted at once; beyond it a submission is answered 429."""

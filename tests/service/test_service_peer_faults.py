@@ -4,14 +4,13 @@ Some are held by more than one test; this is where each is looked for by name.
 """
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from service_bench import OPERATIONS, SOURCES, Api, Bench, GatedEngine, sample_body
 
 from tinker_local.engine.null import NullEngine
-from tinker_local.handlers.offer import NOT_OFFERED
+from tinker_local.handlers import HANDLERS
 
 
 def where(path: str) -> dict[str, str]:
@@ -163,12 +162,9 @@ def test_peer_fault_14_what_the_newest_client_needs(api: Api) -> None:
 )
 def test_peer_fault_15_the_whole_api_is_there(operation_id: str) -> None:
     assert operation_id in OPERATIONS
-    assert operation_id not in NOT_OFFERED
+    assert operation_id in HANDLERS
 
 
-def offered() -> Sequence[str]:
-    return [operation_id for operation_id in OPERATIONS if operation_id not in NOT_OFFERED]
-
-
-def test_peer_fault_15_little_is_left_out() -> None:
-    assert len(offered()) >= 41
+def test_peer_fault_15_nothing_is_left_out() -> None:
+    assert set(HANDLERS) == set(OPERATIONS)
+    assert len(OPERATIONS) == 49

@@ -14,8 +14,9 @@ import torch
 
 from tinker_local.engine import checkpoint
 from tinker_local.engine.base_model import BaseModel, load_base_model, pick_device
+from tinker_local.engine.custom_loss import CUSTOM, CustomLoss
 from tinker_local.engine.lora import LoraWeights
-from tinker_local.engine.losses import parse_loss
+from tinker_local.engine.losses import parse_loss, uploaded
 from tinker_local.engine.protocol import (
     BaseModelInfo,
     EngineError,
@@ -145,8 +146,9 @@ class EngineCore:
         backward: bool,
     ) -> Generator[None, None, TrainingOutput]:
         """See `Engine.forward_backward`; yields between micro-batches."""
-        loss = parse_loss(loss_fn, loss_fn_config)
-        return (yield from run_pass(self.adapter(model_id), data, loss, backward=backward))
+        custom = CustomLoss.parse(loss_fn_config) if loss_fn == CUSTOM else None
+        loss = parse_loss(loss_fn, loss_fn_config) if custom is None else uploaded()
+        return (yield from run_pass(self.adapter(model_id), data, loss, backward=backward, custom=custom))
 
     def optim_step(self, model_id: str, settings: OptimizerSettings) -> Mapping[str, float]:
         """See `Engine.optim_step`."""

@@ -130,8 +130,10 @@ class TrainingDatum:
     """[N]"""
     target_tokens: NDArray[np.int64]
     """[N] or [N, K]"""
-    inputs: Mapping[str, NDArray[np.float32]] = attrs.field(factory=dict)
-    """Everything else the loss reads, dense, shaped like `target_tokens`: weights, advantages, logprobs, ..."""
+    inputs: Mapping[str, NDArray[Any]] = attrs.field(factory=dict)
+    """Everything else the loss reads, dense float32, shaped like `target_tokens`: weights, advantages, logprobs, ...
+    Those of a custom loss are of any shape, int64 or float32.
+    """
     images: tuple[ImageInput, ...] = ()
 
 
@@ -268,7 +270,10 @@ class Engine(Protocol):
         *,
         backward: bool,
     ) -> Coroutine[Any, Any, TrainingOutput]:
-        """Run the data through the model; with `backward`, add the gradient of the summed loss to what is there."""
+        """Run the data through the model; with `backward`, add the gradient of the summed loss to what is there.
+
+        The loss `custom` is told by `definition` in its configuration: a graph, as it was uploaded, and limits.
+        """
         ...
 
     def optim_step(self, model_id: str, settings: OptimizerSettings) -> Coroutine[Any, Any, Mapping[str, float]]:

@@ -5,7 +5,8 @@ gradient apart and adds it at its end: a pass that is refused half-way leaves no
 H width, K candidates a position, n valid positions of a micro-batch.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from tinker_local.engine import dimuon, optimizer
 from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.batching import plan_batches
+from tinker_local.engine.custom_loss import CustomLoss, CustomPass
 from tinker_local.engine.dimuon import DimuonState, dimuon_step
 from tinker_local.engine.lora import LoraWeights, SingleAdapter
 from tinker_local.engine.losses import Loss, check_data
@@ -153,12 +155,17 @@ def _input(datum: TrainingDatum, name: str) -> np.ndarray[tuple[int, ...], np.dt
 
 
 def run_pass(
-    adapter: TrainingAdapter, data: Sequence[TrainingDatum], loss: Loss, *, backward: bool
+    adapter: TrainingAdapter,
+    data: Sequence[TrainingDatum],
+    loss: Loss,
+    *,
+    backward: bool,
+    custom: CustomLoss | None = None,
 ) -> Generator[None, None, TrainingOutput]:
     """Run data through the model; with `backward`, add the gradient of the summed loss to the adapter's.
 
     Yields between micro-batches. Metrics: `loss:sum`; `tokens:sum`, the positions computed; `loss_tokens:sum`, those
-    whose weight or advantage is not 0.
+    whose weight or advantage is not 0; and a custom loss's own, which is computed in place of `loss`.
 
     Raises:
         UserFaultError: the data or the loss are at fault; the adapter is unchanged.
@@ -166,6 +173,7 @@ def run_pass(
     base = adapter.base
     check_data(data, loss, vocabulary=base.info.vocabulary_size, context=base.info.max_context_length)
     _check_images(base, data)
+    uploaded = None if custom is None else CustomPass(custom, data)
     gradient = torch.zeros_like(adapter.weights.flat) if backward else None
     logprobs: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None] = [None] * len(data)
     total, counted = 0.0, 0
@@ -174,7 +182,8 @@ def run_pass(
             yield
         chosen = [data[index] for index in indices]
         batch = _MicroBatch.of(chosen, loss, base)
-        values, batch_loss, batch_counted = _run_batch(adapter, batch, loss, gradient)
+        own = None if uploaded is None else partial(uploaded.run, indices=indices)
+        values, batch_loss, batch_counted = _run_batch(adapter, batch, loss, gradient, own)
         total, counted = total + batch_loss, counted + batch_counted
         cuts = np.cumsum([datum.tokens.size for datum in chosen])[:-1]
         for index, part in zip(indices, np.split(values, cuts), strict=True):
@@ -187,6 +196,7 @@ def run_pass(
         "loss:sum": total,
         "tokens:sum": float(sum(datum.tokens.size for datum in data)),
         "loss_tokens:sum": float(counted),
+        **({} if uploaded is None else uploaded.metrics),
     }
     return TrainingOutput(logprobs=[part for part in logprobs if part is not None], metrics=metrics)
 
@@ -213,7 +223,11 @@ def _plan(data: Sequence[TrainingDatum]) -> list[list[int]]:
 
 
 def _run_batch(
-    adapter: TrainingAdapter, batch: _MicroBatch, loss: Loss, gradient: Tensor | None
+    adapter: TrainingAdapter,
+    batch: _MicroBatch,
+    loss: Loss,
+    gradient: Tensor | None,
+    custom: Callable[[Tensor], tuple[Tensor, float]] | None,
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], float, int]:
     """Logprobs of all targets, the summed loss (in float64), the number of targets that count."""
     with torch.set_grad_enabled(gradient is not None), adapter.base.acting(adapter.acting):
@@ -222,16 +236,20 @@ def _run_batch(
         if batch.valid is not None:
             states = states.index_select(0, batch.valid)
         values = target_logprobs(adapter.base, states, batch.targets)
-        terms = loss.terms(values, batch.given, batch.rows)
+        if custom is None:
+            terms = loss.terms(values, batch.given, batch.rows)
+            root, slope, total = terms.sum(), None, float(terms.detach().sum(dtype=torch.float64))
+        else:
+            root, (slope, total) = values, custom(values)
         if gradient is not None:
             adapter.gather_into(gradient)
             try:
-                torch.autograd.backward(terms.sum())
+                torch.autograd.backward(root, slope)
             finally:
                 adapter.gather_into(None)
     factor = batch.given.get("weights" if loss.name == "cross_entropy" else "advantages")
     counted = batch.targets.numel() if factor is None else int(torch.count_nonzero(factor))
-    return values.detach().cpu().numpy(), float(terms.detach().sum(dtype=torch.float64)), counted
+    return values.detach().cpu().numpy(), total, counted
 
 
 def target_logprobs(base: BaseModel, states: Tensor, targets: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ def _datum(
     loss_fn: str,
     loc: Loc,
 ) -> TrainingDatum:
-    """A datum of one length: every tensor is shaped like `target_tokens`, whose first dimension is that of the row.
+    """A datum of one length: every tensor is shaped like `target_tokens`, whose first dimension is that of the row,
+    but for inputs of a custom loss.
 
     `cross_entropy` without weights weighs each token 1; so does SkyRL, and clients of 0.7 leave them out.
     """
@@ -137,11 +138,14 @@ def _datum(
     if "target_tokens" not in names:
         raise WireFault((*inputs_loc, "target_tokens"), "target_tokens is missing; each loss needs it")
     targets = _targets(read("target_tokens"), row.tokens.size, (*inputs_loc, "target_tokens"))
-    inputs: dict[str, NDArray[np.float32]] = {}
+    inputs: dict[str, NDArray[Any]] = {}
     for name in names:
         if name == "target_tokens":
             continue
         values = read(name)
+        if loss_fn == "custom":  # its inputs are of whatever shape and kind it declared
+            inputs[name] = values
+            continue
         if values.shape != targets.shape:
             raise WireFault(
                 (*inputs_loc, name), f"shape {list(values.shape)} differs from {list(targets.shape)} of target_tokens"
