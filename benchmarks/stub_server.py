@@ -23,7 +23,7 @@ import zstandard
 from aiohttp import web
 from tinker_proto import tinker_public_pb2 as pb
 
-__all__ = ["SAMPLE_TOKENS", "running"]
+__all__ = ["SAMPLE_TOKENS", "Stub", "as_json", "running", "serve"]
 
 SAMPLE_TOKENS = 64
 """Tokens of every sample."""
@@ -173,10 +173,10 @@ def training_json(lengths: Sequence[int]) -> dict[str, Any]:
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """A stub in a process of its own; gives its URL."""
+def running(module: str = "benchmarks.stub_server", *options: str) -> Iterator[str]:
+    """A stub in a process of its own, this one or another module's; gives its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.stub_server"],
+        [sys.executable, "-m", module, *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -195,11 +195,11 @@ def running() -> Iterator[str]:
         process.stdout.close()
 
 
-async def serve() -> None:
+async def serve(server: web.Server | None = None) -> None:
     """Answer on a free loopback port until stdin ends."""
-    runner = web.ServerRunner(web.Server(Stub().answer, access_log=None))
+    runner = web.ServerRunner(server or web.Server(Stub().answer, access_log=None), shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096, shutdown_timeout=1)
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
     await site.start()
     (address,) = runner.addresses
     print(f"http://{address[0]}:{address[1]}", flush=True)

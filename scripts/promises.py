@@ -62,15 +62,20 @@ PROMISES = (
         "R1",
         "Every public wait ends by its deadline, with a result or a typed error",
         "timeout + 1 s",
-        ("client/test_client_transport.py::test_no_wait_is_longer_than_the_caller_says",),
-        "all awaitables, found by reflection: issue 3",
+        (
+            "promises/test_r01_every_wait_ends.py::test_r01_every_public_wait_ends_by_the_deadline",
+            "promises/test_r01_every_wait_ends.py::test_r01_every_timeout_holds",
+            "promises/test_r01_every_wait_ends.py::test_r01_a_result_that_never_comes_ends_by_the_deadline_of_silence",
+            "promises/test_r01_every_wait_ends.py::test_r01_the_interpreter_ends_soon_with_calls_under_way",
+        ),
     ),
     Promise(
         "R2",
         "A poll that finds no result costs nothing",
         "job time + 1 round trip + 100 ms",
         (
-            "client/test_client_poller.py::test_a_long_poll_is_one_request",
+            "promises/test_r02_polls.py::test_r02_a_slow_job_costs_its_time_and_a_round_trip",
+            "promises/test_r02_polls.py::test_r02_any_job_and_any_window",
             "service/test_service_futures.py::test_a_poll_is_held_and_ends_with_the_result",
         ),
     ),
@@ -132,10 +137,10 @@ PROMISES = (
         "Calls run in the order they were made",
         "no gap, no hang",
         (
-            "client/test_client_turns.py::test_ids_leave_no_gap_and_order_is_kept",
+            "promises/test_r09_order.py::test_r09_ten_thousand_interleavings_keep_the_order",
+            "promises/test_r09_order.py::test_r09_no_sequence_of_calls_cancellations_and_faults_breaks_the_order",
             "service/test_service_order.py::test_ten_thousand_interleavings_keep_the_order",
         ),
-        "all verbs in one state machine: issue 3",
     ),
     Promise(
         "R10",
@@ -195,9 +200,16 @@ PROMISES = (
         ("p02_forward_backward",),
     ),
     Promise("P3", "1,000 concurrent `sample` calls / official", "wall, CPU <= 0.25x; memory <= 0.5x", ("p03_sample",)),
-    Promise("P4", "From a result on the server to `.result()` / official", "<= 1.0x; p50 <= 5 ms", (), "issue 6"),
+    Promise(
+        "P4", "From a result on the server to `.result()` / official", "<= 1.0x; p50 <= 5 ms", ("p04_result_latency",)
+    ),
     Promise("P5", "Reading 256 x 4,096 logprobs / official", "<= 1.0x", (), "issue 6"),
-    Promise("P6", "10,000 futures pending / official", "constant connections; <= 0.25x", (), "issue 6"),
+    Promise(
+        "P6",
+        "10,000 futures pending / official",
+        "constant connections; CPU <= 0.25x; <= 10 kB a future",
+        ("p06_pending_futures",),
+    ),
     Promise("P7", "`--help` of the command line", "<= 200 ms", ("p07_help",)),
     Promise("P8", "Round trip with a null engine, 32 in flight", "p50 <= 10 ms, p99 <= 50 ms", ("p08_round_trip",)),
     Promise(
