@@ -339,3 +339,40 @@ def test_calls_on_a_pending_client_of_the_real_service(make_client: MakeClient) 
         assert all(one.done() or one.result(30) for one in passes)
         resumed = service.create_training_client_from_state_with_optimizer(training.save_state("s").result(30).path)
         assert resumed.optim_step(AdamParams()).result(30).metrics["passes:sum"] == 0.0
+
+
+def test_many_cancelled_samples_are_told_to_the_server_a_few_at_a_time() -> None:
+    server = ScriptedServer(config={})
+    server.faults["dynamic_config"] = [Reply(body={"sample_cancel_enabled": True})]
+    under_way, most, told = 0, 0, threading.Event()
+    count = 200
+    polls = threading.Semaphore(0)
+
+    async def hold(request: Seen) -> Reply:
+        polls.release()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def hear(request: Seen) -> Reply:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        under_way -= 1
+        if len(server.paths("cancel_future")) == count:
+            told.set()
+        return Reply()
+
+    server.faults["retrieve_future"] = [hold] * count
+    server.faults["cancel_future"] = [hear] * count
+    with server.client() as service:
+        sampler = service.create_sampling_client(base_model="base").result(10)
+        futures = [sampler.sample(ModelInput.from_ints([1]), 1, SamplingParams(max_tokens=2)) for _ in range(count)]
+        for _ in range(count):
+            assert polls.acquire(timeout=10)
+        for future in futures:
+            future.cancel()
+        assert told.wait(10)
+    assert 1 < most <= 64
+    assert len({request.json["request_id"] for request in server.paths("cancel_future")}) == count

@@ -97,6 +97,18 @@ def test_the_hook_hears_each_change_once_and_of_the_end() -> None:
     assert heard[0][0] == "paused_capacity"
 
 
+def test_the_hook_of_a_client_that_was_used_while_it_was_made_is_heard() -> None:
+    heard: list[str] = []
+    server, service = bench()
+    with service:
+        sampler = service.create_sampling_client(base_model="base")
+        sampler.on_queue_state_change = lambda state, reason: heard.append(state)  # type: ignore[method-assign]
+        sampler.result(10)
+        server.faults["retrieve_future"] = [RATE]
+        sampler.sample(ModelInput.from_ints([1]), 1, SamplingParams(max_tokens=2)).result(10)
+    assert heard == ["paused_rate_limit", "active"]
+
+
 def test_the_hook_hears_of_the_end_when_the_request_fails() -> None:
     heard: list[str] = []
     server, service = bench()

@@ -37,6 +37,8 @@ from tinker_hl.types import (
 
 __all__ = ["CLONE_BLOCK", "Sampler"]
 
+CANCELS = 64
+"""Cancelled samples that the server is told of at once."""
 CLONE_BLOCK = 10**9
 INLINE_BYTES = 64 * 1024
 SINCE_0_38 = ("topk_sample_logprobs", "prompt_alt_tokens_k", "record_stability_info")
@@ -77,6 +79,7 @@ class Sampler:
         self._numbers = itertools.count()
         self._joining: asyncio.Task[int] | None = None
         self._room: asyncio.Semaphore | None = None
+        self._cancels = asyncio.Semaphore(CANCELS)
         self.notices = PauseNotices(f"Sampling from {sampling_session_id}", grace=0.0)
         self._progress = SamplingProgress()
         loop.reset_after_fork(self)
@@ -114,6 +117,7 @@ class Sampler:
         self._numbers = itertools.count()
         self._joining = None
         self._room = None
+        self._cancels = asyncio.Semaphore(CANCELS)
         self._progress = SamplingProgress()
 
     async def tokenizer_place(self) -> str | None:
@@ -206,7 +210,8 @@ class Sampler:
     async def _tell_cancelled(self, promise: Promise) -> None:
         body = EncodedBody(orjson.dumps({"request_id": promise.request_id}))
         try:
-            await self.session.request(cancel_future.asyncio_detailed, "SamplingClient.cancel", body=body)
+            async with self._cancels:
+                await self.session.request(cancel_future.asyncio_detailed, "SamplingClient.cancel", body=body)
         except TinkerError as error:
             # The server finishes the sample for nobody; that is all.
             self.session.connection.events.emit("notice", "SamplingClient.cancel", detail=error.message, level=10)

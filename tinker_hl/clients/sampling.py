@@ -6,6 +6,7 @@ The client can be pickled: the pickle names server and sampler and holds no key.
 import base64
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -232,6 +233,7 @@ class PendingSamplingClient(SamplingClient, APIFuture[SamplingClient]):
 
     def __init__(self, coroutine: Any, on_end: Any = None) -> None:
         APIFuture.__init__(self, coroutine, on_end)
+        self.add_done_callback(_observe)
 
     @property
     def _sampler(self) -> Sampler:
@@ -243,6 +245,12 @@ class PendingSamplingClient(SamplingClient, APIFuture[SamplingClient]):
             return await use((await self)._sampler)
 
         return APIFuture(run())
+
+
+def _observe(client: "Future[SamplingClient]") -> None:
+    """A client that was still being made has a hook too, which may be the one that was replaced."""
+    if isinstance(client, PendingSamplingClient) and not client.cancelled() and client.exception() is None:
+        client._sampler.notices.attach(client)
 
 
 async def open_sampler(
