@@ -15,7 +15,7 @@ _CLIENT_CONFIG = {
     "fwdbwd_max_chunk_bytes_count": 5_000_000,
     "sample_use_retrieve_futures": True,
     "sample_join_sampling_session": True,
-    "custom_loss_server_side": False,
+    "custom_loss_server_side": True,
     "create_model_via_load_weights": True,
 }
 LIMITS = ("max_lora_rank", "max_num_samples", "max_pending_samples", "max_body_bytes", "max_inflated_bytes")
