@@ -286,3 +286,45 @@ def test_bodies_of_any_size_arrive_whole(size: int) -> None:
     assert body == content[:size]
     assert f"content-length: {size}" in head.decode().lower()
     assert head.decode().lower().count("content-type") == 1
+
+
+def test_closing_ends_a_request_that_is_only_just_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use() -> None:
+        transport = NetworkTransport()
+        session, connecting = transport._open(), asyncio.Event()
+
+        async def never_connected(*arguments: Any, **more: Any) -> Any:
+            connecting.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(session.connector, "connect", never_connected)
+        request = asyncio.create_task(transport.send(Request(method="GET", url="http://127.0.0.1:9/x")))
+        await connecting.wait()
+        await transport.aclose()
+        with pytest.raises(TransportFault, match="closed") as caught:
+            await asyncio.wait_for(request, 5)
+        assert caught.value.kind == "lost"
+
+    asyncio.run(use())
+
+
+def test_a_task_that_its_owner_cancels_is_cancelled_also_while_the_transport_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def use() -> None:
+        transport = NetworkTransport()
+        session, connecting = transport._open(), asyncio.Event()
+
+        async def never_connected(*arguments: Any, **more: Any) -> Any:
+            connecting.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(session.connector, "connect", never_connected)
+        request = asyncio.create_task(transport.send(Request(method="GET", url="http://127.0.0.1:9/x")))
+        await connecting.wait()
+        request.cancel()
+        await transport.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(request, 5)
+
+    asyncio.run(use())
