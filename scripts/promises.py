@@ -258,7 +258,7 @@ PROMISES = (
             "promises/test_n04_custom_loss.py::test_n04_a_built_in_loss_written_by_hand_has_its_gradient",
             "promises/test_n04_custom_loss.py::test_n04_any_loss_has_the_gradient_of_plain_autograd",
             "promises/test_n04_custom_loss.py::test_n04_soft_targets_over_candidates",
-            "promises/test_n04_custom_loss.py::test_n04_a_traced_loss_that_runs_here_has_the_gradient_of_plain_autograd",
+            "promises/test_n04_custom_loss.py::test_n04_a_traced_loss_has_the_gradient_of_plain_autograd",
             "promises/test_n04_custom_loss.py::test_n04_weights_are_minus_the_derivative",
         ),
     ),

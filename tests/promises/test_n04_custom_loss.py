@@ -245,7 +245,8 @@ def test_n04_soft_targets_over_candidates(way: Way) -> None:
     assert_same(by_hand, way.plain(data, loss))
 
 
-def test_n04_a_traced_loss_that_runs_here_has_the_gradient_of_plain_autograd(way: Way) -> None:
+@pytest.mark.parametrize("server_side", [False, True], ids=["here", "there"])
+def test_n04_a_traced_loss_has_the_gradient_of_plain_autograd(way: Way, server_side: bool) -> None:
     def traced(logprobs: Tensor, advantages: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         return -(torch.exp(logprobs.double() + 4) * advantages).sum(), {}
 
@@ -258,9 +259,9 @@ def test_n04_a_traced_loss_that_runs_here_has_the_gradient_of_plain_autograd(way
     with ServiceClient(base_url="http://in.process", api_key=KEY, transport=session.connection.transport) as service:
         training = service.create_lora_training_client(MODEL, rank=4, seed=3).result(60)
         # Whatever the service offers.
-        object.__setattr__(service._session.connection.capabilities, "custom_loss_server_side", False)
+        object.__setattr__(service._session.connection.capabilities, "custom_loss_server_side", server_side)
         handle = service.create_custom_loss(traced, {"logprobs": 1, "advantages": 1}).result(60)
-        assert handle.loss_id is None
+        assert (handle.loss_id is not None) == server_side
         training.forward_backward_custom(data, handle).result(60)
         other = Way(training, way.engine)
         assert_same(other.gradient(), other.plain(data, loss))
