@@ -301,8 +301,10 @@ def test_closing_ends_a_request_that_is_only_just_connecting(monkeypatch: pytest
         request = asyncio.create_task(transport.send(Request(method="GET", url="http://127.0.0.1:9/x")))
         await connecting.wait()
         await transport.aclose()
+        await asyncio.wait([request], timeout=5)
+        assert request.done()
         with pytest.raises(TransportFault, match="closed") as caught:
-            await asyncio.wait_for(request, 5)
+            await request
         assert caught.value.kind == "lost"
 
     asyncio.run(use())
