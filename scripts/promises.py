@@ -128,8 +128,8 @@ PROMISES = (
         "Resume is true",
         "bit-equal on CPU with the optimizer, not without",
         (
-            "service/test_service_trains.py::test_resuming_is_the_same_as_going_on",
-            "engine/test_engine_checkpoint.py::test_resume_is_bit_equal_with_optimizer_and_not_without",
+            "service/test_service_trains.py::test_r08_resuming_is_the_same_as_going_on",
+            "engine/test_engine_checkpoint.py::test_r08_resume_is_bit_equal_with_optimizer_and_not_without",
         ),
     ),
     Promise(
@@ -160,7 +160,8 @@ PROMISES = (
         "Bad input harms nobody",
         "typed, within 1 s, the next step bit-equal",
         (
-            "service/test_service_trains.py::test_bad_input_harms_nobody",
+            "promises/test_r12_bad_input.py::test_r12_bad_input_is_refused_by_name_and_the_next_step_is_as_without_it",
+            "promises/test_r12_bad_input.py::test_r12_weights_of_zero_are_no_error_and_add_nothing",
             "engine/test_engine_training.py::test_bad_data_is_refused_and_leaves_no_trace",
             "client/test_client_vertical.py::test_bad_data_is_refused_at_the_call_and_harms_nobody",
         ),
@@ -253,8 +254,8 @@ PROMISES = (
         "Gradients of each loss, custom loss and optimizer against plain autograd",
         "1e-6 relative (fp64)",
         (
-            "engine/test_engine_losses.py::test_value_and_gradient",
-            "engine/test_engine_optimizer.py::test_agrees_with_torch_step_by_step",
+            "engine/test_engine_losses.py::test_n04_value_and_gradient",
+            "engine/test_engine_optimizer.py::test_n04_agrees_with_torch_step_by_step",
             "promises/test_n04_custom_loss.py::test_n04_a_built_in_loss_written_by_hand_has_its_gradient",
             "promises/test_n04_custom_loss.py::test_n04_any_loss_has_the_gradient_of_plain_autograd",
             "promises/test_n04_custom_loss.py::test_n04_soft_targets_over_candidates",
@@ -267,8 +268,9 @@ PROMISES = (
         "Metric reductions and chunking: one chunk == many chunks",
         "exact",
         (
-            "client/test_client_metrics_reduction.py::test_many_chunks_say_what_one_would",
-            "client/test_client_metrics_reduction.py::test_whole_numbers_are_exact_however_they_are_cut",
+            "client/test_client_metrics_reduction.py::test_n05_many_chunks_say_what_one_would",
+            "client/test_client_metrics_reduction.py::test_n05_whole_numbers_are_exact_however_they_are_cut",
+            "engine/test_engine_training.py::test_n05_micro_batches_change_nothing",
         ),
     ),
 )

@@ -66,9 +66,10 @@ DATA_DIR_BUSY = 75
     help="A key that clients must send. Repeatable. On any but a loopback address TINKER_API_KEY stands in for it.",
 )
 @click.option(
-    "--token-auth",
-    is_flag=True,
-    help="Have clients exchange their key for a token that ends, and send that one.",
+    "--token-auth/--no-token-auth",
+    default=True,
+    show_default=True,
+    help="Have newer clients exchange their key for a token that ends, and send that one.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads; left to torch without it.")
 @click.option(

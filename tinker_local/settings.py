@@ -51,7 +51,7 @@ class Settings:
     """0 takes a free one."""
     api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Keys that are let in, beside those in the store; none of either on a loopback address lets everybody in."""
-    token_auth: bool = False
+    token_auth: bool = True
     """Whether clients are told to exchange their key for short-lived tokens; those that do so unasked may."""
     token_lifetime_seconds: float = 3600.0
     threads: int | None = None

@@ -90,7 +90,7 @@ def test_nothing_makes_it_raise(key: str, parts: list[tuple[float, int]]) -> Non
     losses=st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=24),
     cuts=st.randoms(use_true_random=False),
 )
-def test_many_chunks_say_what_one_would(losses: list[float], cuts: random.Random) -> None:
+def test_n05_many_chunks_say_what_one_would(losses: list[float], cuts: random.Random) -> None:
     """Sums, extremes and means over datums do not depend on where the data was cut; float32 losses add up exactly."""
     pieces: list[list[float]] = []
     rest = losses
@@ -115,7 +115,7 @@ def test_many_chunks_say_what_one_would(losses: list[float], cuts: random.Random
     values=st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=24),
     cut=st.integers(0, 24),
 )
-def test_whole_numbers_are_exact_however_they_are_cut(values: list[int], cut: int) -> None:
+def test_n05_whole_numbers_are_exact_however_they_are_cut(values: list[int], cut: int) -> None:
     pieces = [piece for piece in (values[:cut], values[cut:]) if piece]
     joined = combine([output({"n:sum": float(sum(piece))}, len(piece)) for piece in pieces])
     assert joined.metrics["n:sum"] == float(sum(values))

@@ -34,7 +34,7 @@ def steps(core: EngineCore, model_id: str, make_data: MakeData, numbers: range) 
         core.optim_step(model_id, AdamSettings(learning_rate=1e-2, weight_decay=0.01, grad_clip_norm=1.0))
 
 
-def test_resume_is_bit_equal_with_optimizer_and_not_without(
+def test_r08_resume_is_bit_equal_with_optimizer_and_not_without(
     core: EngineCore, make_data: MakeData, tmp_path: Path
 ) -> None:
     """R8."""

@@ -80,7 +80,7 @@ def test_every_loss_has_a_twin() -> None:
 @pytest.mark.parametrize(("name", "config"), CASES)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_value_and_gradient(name: str, config: dict[str, float], data: st.DataObject) -> None:
+def test_n04_value_and_gradient(name: str, config: dict[str, float], data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 6))
 
     def tensor(low: float, high: float) -> torch.Tensor:

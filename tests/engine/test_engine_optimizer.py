@@ -17,7 +17,7 @@ SETTINGS = [
 ]
 
 
-def test_agrees_with_torch_step_by_step() -> None:
+def test_n04_agrees_with_torch_step_by_step() -> None:
     generator = torch.Generator().manual_seed(0)
     ours = torch.randn(257, generator=generator)
     theirs = ours.clone().requires_grad_()

@@ -230,12 +230,12 @@ def test_a_keyless_service_gives_tokens_too_until_it_is_locked(api: Api, bench: 
     api.refused(401, "list_sessions", headers=header(jwt))
 
 
-def test_clients_are_told_to_exchange_only_if_so_chosen(bench: Bench) -> None:
+def test_clients_are_told_to_exchange_unless_chosen_otherwise(bench: Bench) -> None:
     body = {"sdk_version": "0.38.0"}
     api = bench.start()
-    assert api.ok("get_client_config", body=body)["pjwt_auth_enabled"] is False
+    assert api.ok("get_client_config", body=body)["pjwt_auth_enabled"] is True
     bench.stop(api)
-    assert bench.start(token_auth=True).ok("get_client_config", body=body)["pjwt_auth_enabled"] is True
+    assert bench.start(token_auth=False).ok("get_client_config", body=body)["pjwt_auth_enabled"] is False
 
 
 @pytest.mark.parametrize("token", ["eyJ", "eyJ.", "eyJ..", "eyJhbGciOiJub25lIn0.eyJvd25lciI6ImxvY2FsIn0.", "eyJä.b.c"])

@@ -90,7 +90,7 @@ def test_an_engine_that_cannot_start_is_told(bench: Bench) -> None:
 
 def test_what_a_client_is_told_at_the_start(api: Api) -> None:
     config = api.ok("get_client_config", body={"sdk_version": "0.38.0"})
-    assert config["pjwt_auth_enabled"] is False
+    assert config["pjwt_auth_enabled"] is True
     assert config["sample_use_retrieve_futures"] is True
     assert api.ok("get_client_dynamic_config", body={"sdk_version": "0.38.0"})["sample_cancel_enabled"] is True
     models = api.ok("get_server_capabilities")["supported_models"]

@@ -135,7 +135,7 @@ def test_peer_fault_05_what_is_not_trained_is_not_in_the_checkpoint(real: Api, m
     assert (config["r"], config["lora_alpha"]) == (8, 32)
 
 
-def test_resuming_is_the_same_as_going_on(real: Api, model: Callable[..., str]) -> None:
+def test_r08_resuming_is_the_same_as_going_on(real: Api, model: Callable[..., str]) -> None:
     """R8: bit-equal with the optimizer's state, different without."""
     model_id = model()
     session_id = model_id.partition(":")[0]

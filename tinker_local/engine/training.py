@@ -7,7 +7,7 @@ H width, K candidates a position, n valid positions of a micro-batch.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import numpy as np
@@ -183,7 +183,7 @@ def run_pass(
         chosen = [data[index] for index in indices]
         batch = _MicroBatch.of(chosen, loss, base)
         own = None if uploaded is None else partial(uploaded.run, indices=indices)
-        values, batch_loss, batch_counted = _run_batch(adapter, batch, loss, gradient, own)
+        values, batch_loss, batch_counted = _run_batch(adapter, batch, loss, gradient, own, indices)
         total, counted = total + batch_loss, counted + batch_counted
         cuts = np.cumsum([datum.tokens.size for datum in chosen])[:-1]
         for index, part in zip(indices, np.split(values, cuts), strict=True):
@@ -228,6 +228,7 @@ def _run_batch(
     loss: Loss,
     gradient: Tensor | None,
     custom: Callable[[Tensor], tuple[Tensor, float]] | None,
+    indices: Sequence[int],
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], float, int]:
     """Logprobs of all targets, the summed loss (in float64), the number of targets that count."""
     with torch.set_grad_enabled(gradient is not None), adapter.base.acting(adapter.acting):
@@ -239,6 +240,8 @@ def _run_batch(
         if custom is None:
             terms = loss.terms(values, batch.given, batch.rows)
             root, slope, total = terms.sum(), None, float(terms.detach().sum(dtype=torch.float64))
+            if not np.isfinite(total):
+                _refuse(terms.detach(), batch.rows, indices)
         else:
             root, (slope, total) = values, custom(values)
         if gradient is not None:
@@ -250,6 +253,17 @@ def _run_batch(
     factor = batch.given.get("weights" if loss.name == "cross_entropy" else "advantages")
     counted = batch.targets.numel() if factor is None else int(torch.count_nonzero(factor))
     return values.detach().cpu().numpy(), total, counted
+
+
+def _refuse(terms: Tensor, rows: Tensor, indices: Sequence[int]) -> NoReturn:
+    """Name the datum whose loss is not finite."""
+    wrong = ~torch.isfinite(terms.reshape(len(rows), -1)).all(1)
+    place = int(wrong.to(torch.int8).argmax())
+    raise UserFaultError(
+        f"datum {indices[int(rows[place])]}: its loss is not finite (the term of a position is "
+        f"{float(terms.reshape(len(rows), -1)[place].sum())}); nothing was gathered, the model is unchanged. Look for "
+        "extreme weights, advantages or logprobs"
+    )
 
 
 def target_logprobs(base: BaseModel, states: Tensor, targets: Tensor) -> Tensor:
