@@ -81,6 +81,27 @@ def test_a_dead_server_gets_at_most_a_tenth_more_requests_in_a_minute() -> None:
     assert callers / 10 >= retry.RESERVE + 60 / retry.TRICKLE_SECONDS
 
 
+def test_half_of_those_who_wait_follow_each_success() -> None:
+    """A poll that the server holds gives its token back only when it is answered; the others must not wait for that."""
+
+    async def story() -> None:
+        clock, budget = retry.LoopClock(), RetryBudget(reserve=1.0, trickle_seconds=1000.0)
+        assert await budget.take(clock, clock.now())
+        waiting = [asyncio.ensure_future(budget.take(clock, clock.now() + 100)) for _ in range(40)]
+        await asyncio.sleep(0)
+        left = []
+        for _ in range(4):
+            budget.give_back(0)
+            await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
+            await asyncio.wait(waiting, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+            left.append(sum(not one.done() for one in waiting))
+        assert left == [20, 10, 5, 2]
+        for one in waiting:
+            one.cancel()
+
+    asyncio.run(story())
+
+
 def test_success_gives_the_tokens_to_whoever_waits() -> None:
     async def scene() -> None:
         clock, budget = retry.LoopClock(), RetryBudget(trickle_seconds=1000.0)

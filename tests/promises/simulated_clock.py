@@ -35,11 +35,12 @@ class SimulatedClock:
         await moment
 
     async def wait_for(self, future: "asyncio.Future[T]", seconds: float) -> T:
-        alarm = asyncio.ensure_future(self.sleep(seconds))
+        alarm, watch = asyncio.ensure_future(self.sleep(seconds)), asyncio.ensure_future(_shielded(future))
         try:
-            await asyncio.wait([alarm, asyncio.ensure_future(_shielded(future))], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([alarm, watch], return_when=asyncio.FIRST_COMPLETED)
         finally:
             alarm.cancel()
+            watch.cancel()
         if not future.done():
             raise TimeoutError
         return future.result()

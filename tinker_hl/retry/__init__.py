@@ -12,8 +12,8 @@ answered at the address: a wrong address is told at once, a server that restarts
 Retries also draw on a budget that all callers of one (address, key) share: `RESERVE` tokens, one per retry. A call that
 succeeds gives back what its retries took and a tenth more; while the budget is empty one token arrives every
 `TRICKLE_SECONDS`. So 100 callers of a dead server make at most RESERVE + 60 / TRICKLE_SECONDS = 9 extra requests in a
-minute, and the first success after an outage lets the others follow. A wait that the server itself asked for costs
-nothing.
+minute, and each success after an outage lets half of those who wait follow. A wait that the server itself asked for
+costs nothing.
 
 The package knows nothing of HTTP libraries, sessions or what is being retried.
 """
