@@ -240,11 +240,22 @@ def test_an_upload_is_retried_under_one_key() -> None:
 
 def test_an_upload_that_failed_may_be_made_again() -> None:
     server = offering(True)
-    server.faults["create_custom_loss"] = [Reply(400, {"detail": "torch.exp is not offered"})]
+    server.faults["create_custom_loss"] = [Reply(403, {"detail": "not with this key"})]
     with server.client() as service:
-        with pytest.raises(tinker_hl.BadRequestError, match="not offered"):
+        with pytest.raises(tinker_hl.PermissionDeniedError, match="not with this key"):
             service.create_custom_loss(ratio, RANKS).result(20)
         assert service.create_custom_loss(ratio, RANKS).result(20).loss_id == "loss-1"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_loss_that_the_server_does_not_run_runs_here(status: int) -> None:
+    server = offering(True)
+    server.faults["create_custom_loss"] = [Reply(status, {"detail": "torch.exp is not offered"})]
+    notices = []
+    with server.client() as service:
+        service.subscribe(lambda event: notices.append(event.detail) if event.kind == "notice" else None)
+        assert service.create_custom_loss(ratio, RANKS).result(20).loss_id is None
+    assert [notice for notice in notices if "torch.exp is not offered" in notice and "runs here" in notice]
 
 
 def test_a_creation_that_was_cancelled_before_it_began_may_be_made_again(server: LossServer) -> None:

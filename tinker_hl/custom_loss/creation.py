@@ -4,6 +4,7 @@ It knows nothing of how a loss is run.
 """
 
 import itertools
+import logging
 import re
 from collections.abc import Mapping
 
@@ -14,7 +15,7 @@ from tinker_hl.custom_loss.handle import LossHandle, PerDatumLossFn, loss_key
 from tinker_hl.custom_loss.rules import Rule
 from tinker_hl.custom_loss.torch_needed import require_torch
 from tinker_hl.custom_loss.tracing import NAME, name_of, trace, traced_inputs
-from tinker_hl.errors import APIResponseValidationError, CustomLossError
+from tinker_hl.errors import APIResponseValidationError, APIStatusError, CustomLossError
 from tinker_hl.futures import APIFuture
 from tinker_hl.poller import Promise
 from tinker_hl.session import Session, json_body
@@ -28,6 +29,8 @@ from tinker_hl.types import (
 __all__ = ["CustomLosses"]
 
 CALL = "ServiceClient.create_custom_loss"
+NOT_RUN_THERE = frozenset({400, 404, 405, 422, 501})
+"""Statuses by which a server says that it cannot run a loss: a function that it does not allow, no such endpoint."""
 
 
 class CustomLosses:
@@ -87,8 +90,19 @@ class CustomLosses:
                 inputs=list(traced.inputs),
                 graph=graph,
             )
-            loss_id = (await self._upload(request)).loss_id
+            loss_id = await self._uploaded(request)
         return LossHandle(traced.name, traced.inputs, session_id, traced.graph, loss_id)
+
+    async def _uploaded(self, request: CreateCustomLossRequest) -> str | None:
+        """The server's name of the loss; None where it does not run this one, which then runs here."""
+        try:
+            return (await self._upload(request)).loss_id
+        except APIStatusError as error:
+            if error.status_code not in NOT_RUN_THERE:
+                raise
+            detail = f"the server does not run {request.name}, so it runs here: {error.message}"
+            self._session.connection.events.emit("notice", CALL, detail=detail, level=logging.INFO)
+            return None
 
     async def _upload(self, request: CreateCustomLossRequest) -> CreateCustomLossResponse:
         clock = self._session.connection.clock
