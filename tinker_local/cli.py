@@ -86,6 +86,12 @@ DATA_DIR_BUSY = 75
     help="Compute layers again for their gradients instead of keeping them: less memory, about a third more time.",
 )
 @click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Have torch compile training passes. It needs a C++ compiler, and the first passes take minutes.",
+)
+@click.option(
     "--engine",
     "engine_kind",
     type=click.Choice(["torch", "null"]),
@@ -118,6 +124,7 @@ def serve(
     device: str | None,
     dtype: Literal["float32", "bfloat16"] | None,
     activation_checkpointing: bool,
+    compiled: bool,
     engine_kind: str,
     log_level: str,
     owned: bool,
@@ -130,6 +137,8 @@ def serve(
 
     data_dir = data_dir.expanduser().absolute()
     logs.configure(log_level)
+    if activation_checkpointing and compiled:
+        raise click.UsageError("--activation-checkpointing and --compile exclude each other")
     keys = (_key_from_owner(),) if owned else _required_keys(host, api_keys, data_dir)
     settings = Settings(
         data_dir=data_dir,
@@ -142,6 +151,7 @@ def serve(
         device=device,
         dtype=dtype,
         activation_checkpointing=activation_checkpointing,
+        compiled=compiled,
     )
     with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
         asyncio.run(_run(settings, engine_kind, listener, owned=owned))
@@ -309,6 +319,7 @@ def _engine(settings: Settings, kind: str) -> "Engine":
         device=settings.device,
         dtype=settings.dtype,
         activation_checkpointing=settings.activation_checkpointing,
+        compiled=settings.compiled,
     )
 
 

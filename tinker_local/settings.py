@@ -62,6 +62,8 @@ class Settings:
     """Of the base weights; None is float32 on the CPU and bfloat16 elsewhere. Adapters and optimizers are float32."""
     activation_checkpointing: bool = False
     """Whether layers are computed again for their gradients instead of kept: less memory, more time."""
+    compiled: bool = False
+    """Whether training passes are compiled by torch: the first ones take minutes, and a compiler."""
     long_poll_seconds: float = 25.0
     """How long a poll is held; clients give up after 45, and the promise (R3) is 30."""
     result_retention_seconds: float = 600.0

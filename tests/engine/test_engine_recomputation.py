@@ -1,6 +1,7 @@
 """Activation checkpointing and bfloat16: the same training, in less memory."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,38 @@ def test_bfloat16_weights_train_a_float32_adapter(qwen: Path, make_data: MakeDat
         short.sampling.advance()
     assert len(answers[0].sequences[0].tokens) <= 4
     assert np.isfinite(answers[0].sequences[0].logprobs).all()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_compiled_passes_train_alike_for_every_length_and_adapter(
+    qwen: Path, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a backend that needs no C++ compiler and no minute: what is captured and differentiated is the same."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, quick = started(qwen), EngineCore()
+    quick.start([ModelSource(name="base", path=str(qwen))], None, "cpu", None, compiled=True)
+    for name, core in (("m", plain), ("m", quick), ("n", quick)):
+        if core is quick:
+            core.create_adapter(name, "base", LoraSpec(rank=4, seed=5))
+            with torch.no_grad():
+                core.adapters[name].weights.flat.copy_(plain.adapters["m"].weights.flat)
+    torch._dynamo.utils.counters.clear()
+    for lengths in ((9, 30), (12, 7, 21), (40,)):
+        data = make_data(*lengths)
+        for core in (plain, quick):
+            core.adapters["m"].gradient = None
+        (expected, _), (found, _) = run(plain, data), run(quick, data)
+        for left, right in zip(found.logprobs, expected.logprobs, strict=True):
+            np.testing.assert_allclose(left, right, atol=1e-4)
+        gradients = [core.adapters["m"].gradient for core in (plain, quick)]
+        assert gradients[0] is not None
+        assert gradients[1] is not None
+        assert float((gradients[0] - gradients[1]).norm()) <= 1e-4 * float(gradients[0].norm())
+    assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0, "something was compiled"
+
+
+def test_two_ways_with_a_layer_exclude_each_other(qwen: Path) -> None:
+    core = EngineCore()
+    with pytest.raises(EngineError, match="choose activation checkpointing or compiled passes"):
+        core.start([ModelSource(name="base", path=str(qwen))], None, "cpu", None, True, True)

@@ -53,6 +53,7 @@ class BaseModel:
         for site, module in found:
             self.switch.attach(module, site.index)
         self._decoder: Callable[..., Any] | None = _decoder_of(model, self._head)
+        self._training_decoder: Callable[..., Any] | None = None
         self.images = find_reader(model, Path(info.directory), self._decoder, self._head)
         self.info = attrs.evolve(info, reads_images=self.images is not None)
 
@@ -91,6 +92,24 @@ class BaseModel:
         else:
             arguments["input_ids"] = tokens
         states: Tensor = self._decoder(**arguments).last_hidden_state
+        return states
+
+    def compile_training(self) -> None:
+        """Have torch compile what `training_states` computes, for lengths of any kind.
+
+        Raises:
+            EngineError: there is no decoder to compile.
+        """
+        if self._decoder is None:
+            raise EngineError(f"base model {self.info.name!r} has no decoder of its own that could be compiled")
+        self._training_decoder = torch.compile(self._decoder, dynamic=True)
+
+    def training_states(self, tokens: Tensor, placements: Sequence[Placement]) -> Tensor:
+        """`states` for a pass with or without gradients, which may be compiled; samples step too variously for that."""
+        if self._training_decoder is None:
+            return self.states(tokens, placements)
+        given = {"inputs_embeds": embed(self.model, tokens, placements)} if placements else {"input_ids": tokens}
+        states: Tensor = self._training_decoder(**given, use_cache=False).last_hidden_state
         return states
 
     def logits(self, states: Tensor) -> Tensor:

@@ -50,12 +50,15 @@ class EngineCore:
         device: str | None,
         dtype: Any,
         activation_checkpointing: bool = False,
+        compiled: bool = False,
     ) -> list[BaseModelInfo]:
         """Load the base models.
 
         Raises:
             EngineError: one cannot be loaded, or two claim one name.
         """
+        if activation_checkpointing and compiled:
+            raise EngineError("choose activation checkpointing or compiled passes, not both")
         if threads is not None:
             torch.set_num_threads(threads)
         target = pick_device(device)
@@ -64,6 +67,8 @@ class EngineCore:
             base = load_base_model(source, target, dtype)
             if activation_checkpointing and not recompute_layers(base.decoder):
                 raise EngineError(f"base model {source.name!r} has no list of equal layers to checkpoint")
+            if compiled:
+                base.compile_training()
             for name in (source.name, *source.aliases):
                 if self.bases.setdefault(name, base) is not base:
                     raise EngineError(f"two base models are called {name!r}")

@@ -53,6 +53,7 @@ class ProcessEngine:
         device: str | None = None,
         dtype: Literal["float32", "bfloat16"] | None = None,
         activation_checkpointing: bool = False,
+        compiled: bool = False,
         start_seconds: float = 1800.0,
     ) -> None:
         """Describe an engine; nothing runs before `start`.
@@ -63,6 +64,7 @@ class ProcessEngine:
             device: a torch device; None takes CUDA where there is one, else the CPU.
             dtype: of the base weights; None is float32 on the CPU and bfloat16 elsewhere. Adapters are float32.
             activation_checkpointing: whether layers are computed again for their gradients instead of kept.
+            compiled: whether training passes are compiled by torch.
             start_seconds: how long loading may take, a download included.
         """
         self._options = {
@@ -71,6 +73,7 @@ class ProcessEngine:
             "device": device,
             "dtype": dtype,
             "activation_checkpointing": activation_checkpointing,
+            "compiled": compiled,
         }
         self._start_seconds = start_seconds
         self._callbacks: list[Callable[[], Any]] = []

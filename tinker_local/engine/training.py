@@ -232,7 +232,7 @@ def _run_batch(
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], float, int]:
     """Logprobs of all targets, the summed loss (in float64), the number of targets that count."""
     with torch.set_grad_enabled(gradient is not None), adapter.base.acting(adapter.acting):
-        states = adapter.base.states(batch.tokens, batch.placements)
+        states = adapter.base.training_states(batch.tokens, batch.placements)
         states = states.reshape(-1, states.shape[-1])
         if batch.valid is not None:
             states = states.index_select(0, batch.valid)
