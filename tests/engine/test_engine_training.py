@@ -1,5 +1,7 @@
 """One pass and one step: against plain peft and torch, and everything that a refused call must leave alone."""
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,21 @@ def test_adapters_do_not_touch_each_other_or_the_base(core: EngineCore, make_dat
     for name in "xy":
         assert same(steps(name)[name], together[name])
     assert all(torch.equal(value, before[name]) for name, value in base.model.state_dict().items())
+
+
+def test_unloading_frees_weights_gradient_and_optimizer(core: EngineCore, make_data: MakeData) -> None:
+    core.create_adapter("m", "qwen", LoraSpec(rank=2))
+    run(core, "m", make_data(5))
+    core.optim_step("m", STEP)
+    run(core, "m", make_data(5))
+    adapter = core.adapters["m"]
+    assert adapter.gradient is not None
+    held = [adapter.weights.flat, adapter.gradient, adapter.optimizer.mean, adapter.optimizer.square]
+    freed = [weakref.ref(tensor) for tensor in held]
+    del adapter, held
+    core.unload_adapter("m")
+    gc.collect()
+    assert [tensor() for tensor in freed] == [None] * 4
 
 
 def test_a_step_without_a_gradient_changes_nothing(core: EngineCore, make_data: MakeData) -> None:
