@@ -290,3 +290,17 @@ def test_a_copy_asks_for_its_block_where_the_server_hands_them_out() -> None:
         client._sampler.after_fork()
         client.sample(PROMPT, 1, SamplingParams()).result(10)
     assert server.paths("asample")[0].json["seq_id"] == 5 * CLONE_BLOCK
+
+
+def test_a_copy_that_got_no_block_asks_again_for_the_next_sample() -> None:
+    server = ScriptedServer(config={"sample_join_sampling_session": True})
+    joined = Reply(body={"client_counter": 5, "type": "join_sampling_session"})
+    server.faults["join_sampling_session"] = [Reply(403, {"detail": "not now"}), joined]
+    with server.client() as service:
+        client = service.create_sampling_client(base_model="base").result(10)
+        client._sampler.after_fork()
+        with pytest.raises(tinker_hl.PermissionDeniedError):
+            client.sample(PROMPT, 1, SamplingParams()).result(10)
+        client.sample(PROMPT, 1, SamplingParams()).result(10)
+        client.sample(PROMPT, 1, SamplingParams()).result(10)
+    assert [request.json["seq_id"] for request in server.paths("asample")] == [5 * CLONE_BLOCK, 5 * CLONE_BLOCK + 1]

@@ -221,9 +221,14 @@ class Sampler:
             return self._clone
         if self._joining is None:
             self._joining = loop.spawn(self._join(), shared=True)
-        clone = await asyncio.shield(self._joining)
-        self._clone = clone
-        return clone
+        task = self._joining
+        try:
+            self._clone = await asyncio.shield(task)
+        finally:
+            if task.done() and self._joining is task:
+                # One that failed is tried anew by the next sample.
+                self._joining = None
+        return self._clone
 
     async def _join(self) -> int:
         if not self.session.connection.capabilities.sample_join_sampling_session:
