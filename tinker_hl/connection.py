@@ -310,8 +310,7 @@ class Connection:
             if self.capabilities.credential_default_source == "credential_cmd":
                 self.credential.demand_command()
             self.credential.trade_with(self._exchange())
-        if self.capabilities.has_config:
-            await self.refresh_dynamic()
+        await self.refresh_dynamic_quietly()
 
     async def _read_config(self) -> Capabilities:
         call = Call(name="client.config", policy=self.policy_in_force, raw_key=True)
@@ -324,25 +323,17 @@ class Connection:
             return Capabilities.without_config()
         return Capabilities.of_config(_json_object(answer.content))
 
-    async def refresh_dynamic(self) -> None:
-        """Read the settings that may change; a server that has none, or fails, keeps the last ones."""
-        call = Call(name="client.dynamic_config", policy=self.policy_in_force, timeout=CONFIG_TIMEOUT)
+    async def refresh_dynamic_quietly(self) -> None:
+        """Read the settings that may change. Nothing depends on them: whatever fails, the last ones stay."""
+        if not self.capabilities.has_config:
+            return
+        call = Call(name="client.dynamic_config", policy=NEVER, timeout=CONFIG_TIMEOUT)
         body = ClientConfigRequest(sdk_version=SDK_VERSION)
         try:
             answer = await call_generated(get_client_dynamic_config.asyncio_detailed, door(self, call), body=body)
-        except APIStatusError as error:
-            if error.status_code not in (404, 405, 501):
-                raise
-            return
-        self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
-
-    async def refresh_dynamic_quietly(self) -> None:
-        """The same in the background: whatever fails, the last settings stay."""
-        try:
-            if self.capabilities.has_config:
-                await self.refresh_dynamic()
-        except TinkerError as error:
-            self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error.message}", level=10)
+            self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
+        except (TinkerError, ValueError) as error:
+            self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error}", level=10)
 
     def _reports(self) -> Telemetry | None:
         if not telemetry_enabled():

@@ -237,3 +237,12 @@ def test_whoami_reads_the_token() -> None:
     assert (who.user_urn, who.org_urn, who.email) == ("user:1", "tml:organization:7", None)
     with pytest.raises(tinker_hl.ConfigurationError, match="plain key"):
         rest(ScriptedServer()).whoami().result(10)
+
+
+@pytest.mark.parametrize("answer", [Reply(500), Reply(422, {"detail": "no"}), Reply(raw=b"no JSON"), None])
+def test_settings_that_may_change_are_asked_for_once_and_can_be_done_without(answer: Reply | None) -> None:
+    server = ScriptedServer(config={})
+    server.faults["dynamic_config"] = [answer] * 3
+    with server.client() as service:
+        assert service.get_server_capabilities().supported_models
+    assert len(server.paths("dynamic_config")) == 1
