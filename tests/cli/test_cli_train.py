@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tinker_hl import ServiceClient
+from tinker_hl import ExperimentalWarning, ServiceClient
 from tinker_hl.cli import entry
 from tinker_hl.types import SessionSearchRequest
 
@@ -153,7 +153,8 @@ def test_ctrl_c_names_what_was_saved_and_finishes_the_session(reached: str, data
         client = service.create_rest_client()
         run = saved[0]["path"].removeprefix("tinker://").split("/")[0]
         assert client.list_checkpoints(run).result().checkpoints
-        finished = client.search_sessions(SessionSearchRequest(user_metadata={"run": "cut"})).result()
+        with pytest.warns(ExperimentalWarning):
+            finished = client.search_sessions(SessionSearchRequest(user_metadata={"run": "cut"})).result()
         assert [session.status.reason.type for session in finished.sessions] == ["interrupted"]
 
 

@@ -324,9 +324,10 @@ def test_an_audit_entry_has_its_fields() -> None:
     assert types.AuditLogResponse(entries=[entry]).entries == [entry]
 
 
-def test_a_plain_key_does_not_say_who_one_is(rest: tinker.RestClient) -> None:
-    with pytest.raises(tinker.TinkerError, match="plain key"):
-        rest.whoami().result(30)
+def test_a_token_says_who_one_is(rest: tinker.RestClient) -> None:
+    who = rest.whoami().result(30)
+    assert who.user_urn.startswith("tml:")
+    assert who.org_urn.startswith("tml:organization:")
 
 
 def test_model_inputs_are_built_and_read() -> None:

@@ -190,7 +190,8 @@ def test_runs_and_checkpoints(make_client: MakeClient) -> None:
         assert rest.get_weights_info_by_tinker_path(path).result(20).base_model == MODEL
         assert service._session.session_id in rest.list_sessions(100).result(20).sessions
         assert training.model_id in rest.get_session(str(service._session.session_id)).result(20).training_run_ids
-        found = rest.search_sessions(SessionSearchRequest(owner=OwnSearchOwner(), limit=200)).result(20)
+        with pytest.warns(tinker_hl.ExperimentalWarning):
+            found = rest.search_sessions(SessionSearchRequest(owner=OwnSearchOwner(), limit=200)).result(20)
         assert service._session.session_id in {summary.session_id for summary in found.sessions}
         sampler = service.create_sampling_client(base_model=MODEL).result(20)._sampler.sampling_session_id
         assert rest.get_sampler(sampler).result(20).base_model == MODEL
