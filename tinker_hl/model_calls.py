@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import orjson
@@ -38,6 +38,8 @@ from tinker_hl.turns import PartlyTakenError, Turn, Turns
 from tinker_hl.types import Datum, ForwardBackwardOutput
 
 __all__ = ["REFUSED", "ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
+
+F = TypeVar("F")
 
 PARALLEL_CHUNKS = 8
 PAUSE_GRACE = 10.0
@@ -130,11 +132,24 @@ class ModelCalls:
         self.lock = threading.Lock()
         self.successor = None
 
-    def reserve(self, call: str) -> Turn:
-        """Take the next place in the order, in the calling thread."""
+    def start(self, call: str, begin: Callable[[Turn], F]) -> F:
+        """Take the next place in the order, in the calling thread, and begin the call that has it.
+
+        An interruption in between, such as Ctrl-C, gives the place back: all later calls would wait for it for ever.
+
+        Args:
+            call: The public method.
+            begin: Makes the call's future.
+        """
         self.session.refuse_closed()
         self.session.connection.events.emit("queued", call, detail=self._model_id or "")
-        return self.turns.reserve(call)
+        turn = Turn(self.turns, call)
+        try:
+            self.turns.enter(turn)
+            return begin(turn)
+        except BaseException:
+            loop.event_loop().call_soon_threadsafe(turn.give_up)
+            raise
 
     async def single(
         self,

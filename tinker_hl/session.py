@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import itertools
 import os
+import random
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,8 @@ HEARTBEAT_SECONDS = 10.0
 HEARTBEAT_TIMEOUT = 10.0
 REFRESH_AT_LEAST = 10.0
 HEARTBEAT_WARNING_SECONDS = 120.0
+CHILD_STARTS = (1 << 20, 1 << 30)
+"""Where a forked child may start to number: beyond what a parent reaches, and small enough for any server."""
 FINISH_POLICY = RetryPolicy(deadline=10.0, connect_deadline=2.0, pause_for_billing=False)
 EXIT_SECONDS = 3.0
 """Seconds that the end of the interpreter may wait for sessions to finish."""
@@ -123,6 +126,7 @@ class Session:
         self._life = _Life(connection=connection, session_id=session_id, owned=session_id is None)
         self._model_numbers = itertools.count()
         self._sampler_numbers = itertools.count()
+        self._loss_numbers = itertools.count()
         self._opening: asyncio.Task[str] | None = None
         self._poller: Poller | None = None
         _sessions.add(self)
@@ -141,6 +145,10 @@ class Session:
     def next_sampler(self) -> int:
         """A number for the session's next sampling session."""
         return next(self._sampler_numbers)
+
+    def next_loss(self) -> int:
+        """A number for the session's next custom loss."""
+        return next(self._loss_numbers)
 
     def share(self) -> None:
         """Another process is given a part of it: do not finish it just because this one drops it."""
@@ -195,7 +203,12 @@ class Session:
             await self.connection.aclose()
 
     def after_fork(self) -> None:
-        """The heartbeat and the polls are the parent's; the child beats too, and finishes nothing it did not open."""
+        """The heartbeat and the polls are the parent's; the child beats too, and finishes nothing it did not open.
+
+        It numbers from a start of its own: what it and its parent number alike is one model to the server.
+        """
+        start = random.SystemRandom().randrange(*CHILD_STARTS)
+        self._model_numbers, self._sampler_numbers, self._loss_numbers = (itertools.count(start) for _ in range(3))
         self._poller = None
         self._life.heartbeat = None
         self._opening = None

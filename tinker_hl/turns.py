@@ -80,6 +80,8 @@ class Turn:
             self._end()
 
     async def _come(self) -> None:
+        if self.ended:
+            raise asyncio.CancelledError("the call was interrupted while it was being made")
         if not self._turns._is_first(self):
             self._ready = asyncio.get_running_loop().create_future()
             await self._ready
@@ -150,15 +152,19 @@ class Turns:
         Raises:
             RuntimeError: Called by code that the turn before this one waits for.
         """
+        turn = Turn(self, name)
+        self.enter(turn)
+        return turn
+
+    def enter(self, turn: Turn) -> None:
+        """Let a turn take the next place; see `reserve`."""
         if waited_for.get() is self:
             raise RuntimeError(
-                f"{name} was called on a training client from inside its own custom loss, which would wait for itself; "
-                "use another client there, or return first"
+                f"{turn.name} was called on a training client from inside its own custom loss, which would wait for "
+                "itself; use another client there, or return first"
             )
-        turn = Turn(self, name)
         with self._lock:
             self._queue.append(turn)
-        return turn
 
     @property
     def is_broken(self) -> bool:

@@ -300,3 +300,47 @@ def test_threads_that_make_calls_while_the_client_closes_all_end(socket_service:
     for future in made:
         error = future.exception(SECONDS)
         assert error is None or isinstance(error, TinkerError)
+
+
+def test_ctrl_c_while_a_call_is_being_made_leaves_no_place_that_others_wait_for(
+    socket_service: SocketService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(coroutine: Any, on_end: Any) -> None:
+        coroutine.close()
+        raise KeyboardInterrupt
+
+    with client_of(socket_service) as service:
+        training = service.create_lora_training_client(MODEL, rank=4).result(SECONDS)
+        with monkeypatch.context() as patch:
+            patch.setattr("tinker_hl.clients.ordered.APIFuture", interrupted)
+            patch.setattr("tinker_hl.clients.training.PendingSamplingClient", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                training.optim_step(AdamParams())
+            with pytest.raises(KeyboardInterrupt):
+                training.save_weights_and_get_sampling_client()
+        assert train(training) == 3.0
+
+
+@forks
+def test_models_of_forked_children_are_different_ones(socket_service: SocketService, tmp_path: Path) -> None:
+    script = f"""
+        import os, sys
+        from tinker_hl import ServiceClient
+        service = ServiceClient(base_url={socket_service.base_url!r}, api_key={KEY!r})
+        def made():
+            return service.create_lora_training_client({MODEL!r}, rank=4).result({SECONDS}).model_id
+        print(made(), flush=True)
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                print(made(), flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        print(made(), flush=True)
+    """
+    file = tmp_path / "forking.py"
+    file.write_text(textwrap.dedent(script))
+    ended = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=SECONDS, check=True)
+    models = ended.stdout.split()
+    assert len(models) == len(set(models)) == 4, models
+    assert ended.stderr == ""

@@ -74,8 +74,7 @@ class OrderedVerbs:
 
     def _ordered(self, call: str, run: Callable[[Turn], Any]) -> APIFuture[Any]:
         """Reserve the call's place now, and run it when its turn comes."""
-        turn = self._calls.reserve(call)
-        return APIFuture(run(turn), on_end=turn.give_up)
+        return self._calls.start(call, lambda turn: APIFuture(run(turn), on_end=turn.give_up))
 
 
 def base_model_of(info: GetInfoResponse) -> str:

@@ -186,10 +186,9 @@ class TrainingClient(CheckpointVerbs):
         request = SaveWeightsForSamplerRequest(
             model_id="", sampling_session_seq_id=calls.session.next_sampler(), kind=kind
         )
-        turn = calls.reserve(call)
         function = save_weights_for_sampler.asyncio_detailed
 
-        async def run() -> SamplingClient:
+        async def run(turn: Turn) -> SamplingClient:
             payload = await calls.single(turn, function, "SaveWeightsForSampler", request.wire_dict())
             saved = parsed(payload, SaveWeightsForSamplerResponseInternal)
             info = (await self._made()).info
@@ -215,7 +214,7 @@ class TrainingClient(CheckpointVerbs):
                 )
             )
 
-        return PendingSamplingClient(run(), on_end=turn.give_up)
+        return calls.start(call, lambda turn: PendingSamplingClient(run(turn), on_end=turn.give_up))
 
     def save_weights_and_get_sampling_client_submit(
         self, retry_config: RetryConfig | None = None
@@ -419,20 +418,19 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
     def __init__(self, calls: ModelCalls, call: str, make: Callable[[Turn], Coroutine[Any, Any, TrainedModel]]) -> None:
         self._own_calls = calls
         calls.notices.attach(self)
-        turn = calls.reserve(call)
 
-        async def run() -> TrainingClient:
+        async def run(turn: Turn) -> TrainingClient:
             try:
                 return TrainingClient(await make(turn))
             except BaseException as error:
                 calls.never_began(call, error)
                 raise
 
-        def end() -> None:
+        def end(turn: Turn) -> None:
             calls.creation_ended(call)
             turn.give_up()
 
-        APIFuture.__init__(self, run(), on_end=end)
+        calls.start(call, lambda turn: APIFuture.__init__(self, run(turn), on_end=partial(end, turn)))
 
     def has_failed(self) -> bool:
         """Whether there will be no client."""

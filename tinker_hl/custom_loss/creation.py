@@ -3,7 +3,6 @@
 It knows nothing of how a loss is run.
 """
 
-import itertools
 import logging
 import re
 from collections.abc import Mapping
@@ -44,7 +43,6 @@ class CustomLosses:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._numbers = itertools.count()
         self._creations: dict[str, object] = {}
 
     def create(self, fn: PerDatumLossFn, input_ranks: Mapping[str, CustomLossInputRank]) -> APIFuture[LossHandle]:
@@ -56,7 +54,7 @@ class CustomLosses:
         encoded = encode_graph(graph.graph)
         key = loss_key(graph, inputs)
         self._claim(key, traced.name)
-        number = next(self._numbers)
+        number = self._session.next_loss()
         done = []
 
         async def create() -> LossHandle:
