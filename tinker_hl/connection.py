@@ -265,6 +265,9 @@ class Connection:
 
     async def while_open(self, wait: Coroutine[Any, Any, T]) -> T:
         """Wait for something that closing the connection ends with a `SessionClosedError`."""
+        if self.closed:
+            wait.close()
+            self._refuse_closed()
         task = asyncio.ensure_future(wait)
         self._waits.add(task)
         try:
@@ -280,16 +283,20 @@ class Connection:
         """Close the transport, if it is this connection's own, and let go of the local service."""
         if self.telemetry is not None and not self.closed:
             await self.telemetry.aclose()
-        self.closed = True
-        for wait in list(self._waits):
-            wait.cancel()
-        if self._ready is not None:
-            self._ready.cancel()
+        self.end_calls()
         if self.owns_transport:
             await self.transport.aclose()
         if self._embedded:
             self._embedded = False
             await loop.in_worker(local_door.release)
+
+    def end_calls(self) -> None:
+        """No attempt is made any more; who waits for one is told."""
+        self.closed = True
+        for wait in list(self._waits):
+            wait.cancel()
+        if self._ready is not None:
+            self._ready.cancel()
 
     def after_fork(self) -> None:
         """A connection that was being settled in the parent is settled anew; a settled one stays so."""
@@ -419,6 +426,9 @@ def _close_all() -> None:
 async def _close(connections: Sequence[Connection]) -> None:
     reports = [connection.telemetry.aclose() for connection in connections if connection.telemetry is not None]
     await asyncio.gather(*reports, return_exceptions=True)
+    for connection in connections:
+        # Or else what is under way would be tried again, with a warning for each, while the program ends.
+        connection.end_calls()
     closings = (connection.transport.aclose() for connection in connections)
     await asyncio.gather(*closings, return_exceptions=True)
 
