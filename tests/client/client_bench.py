@@ -29,6 +29,7 @@ class SocketService:
 
     def __init__(self, app: object) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `serve` does; else each answer takes 40 ms
         self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
