@@ -223,12 +223,13 @@ class Sampler:
             self._joining = loop.spawn(self._join(), shared=True)
         task = self._joining
         try:
-            self._clone = await asyncio.shield(task)
+            number = await asyncio.shield(task)
         finally:
             if task.done() and self._joining is task:
                 # One that failed is tried anew by the next sample.
                 self._joining = None
-        return self._clone
+        self._clone = number
+        return number
 
     async def _join(self) -> int:
         if not self.session.connection.capabilities.sample_join_sampling_session:
