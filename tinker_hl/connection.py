@@ -56,6 +56,8 @@ RENEWAL_DEADLINE = 20.0
 _budgets = SharedBudgets()
 T = TypeVar("T")
 _AGENT: Mapping[str, str] = {"User-Agent": f"tinker-hl/{__version__}"}
+_NOT_OFFERED = (404, 405, 501)
+"""Answers of servers that have no such operation."""
 
 
 class Connection:
@@ -317,6 +319,7 @@ class Connection:
             if self.capabilities.credential_default_source == "credential_cmd":
                 self.credential.demand_command()
             self.credential.trade_with(self._exchange())
+            await self.credential.value()  # now, so that a refused exchange is this call's error and not a setting's
         await self.refresh_dynamic_quietly()
 
     async def _read_config(self) -> Capabilities:
@@ -325,7 +328,7 @@ class Connection:
         try:
             answer = await call_generated(get_client_config.asyncio_detailed, door(self, call), body=body)
         except APIStatusError as error:
-            if error.status_code not in (404, 405, 501):
+            if error.status_code not in _NOT_OFFERED:
                 raise
             return Capabilities.without_config()
         return Capabilities.of_config(_json_object(answer.content))
@@ -340,7 +343,8 @@ class Connection:
             answer = await call_generated(get_client_dynamic_config.asyncio_detailed, door(self, call), body=body)
             self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
         except (TinkerError, ValueError) as error:
-            self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error}", level=10)
+            if not isinstance(error, APIStatusError) or error.status_code not in _NOT_OFFERED:
+                self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error}", level=10)
 
     def _reports(self) -> Telemetry | None:
         if not telemetry_enabled():

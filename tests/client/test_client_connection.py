@@ -246,3 +246,15 @@ def test_settings_that_may_change_are_asked_for_once_and_can_be_done_without(ans
     with server.client() as service:
         assert service.get_server_capabilities().supported_models
     assert len(server.paths("dynamic_config")) == 1
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_settings_that_change_is_nothing_to_tell_of(status: int) -> None:
+    server = ScriptedServer(config={})
+    server.faults["dynamic_config"] = [Reply(status)]
+    connection = Connection("http://scripted.test", "tml-key", transport=server.transport())
+    events: list[object] = []
+    connection.events.subscribe(events.append)
+    RestClient(connection).get_server_capabilities().result(10)
+    assert len(server.paths("dynamic_config")) == 1
+    assert [event for event in events if getattr(event, "kind", "") == "notice"] == []
