@@ -25,6 +25,7 @@ from tinker_api.models import ClientConfigRequest
 
 from tinker_hl import local_door, loop
 from tinker_hl.billing_pause import billing_pause_of
+from tinker_hl.call_metrics import CallMetrics
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
 from tinker_hl.circuit_breaker import CircuitBreaker, circuits_of
@@ -85,7 +86,8 @@ class Connection:
         circuit_breaker: CircuitBreaker | None = None,
     ) -> None:
         self.base_url = resolve_base_url(base_url)
-        self.events = EventBus((log_event,))
+        self.metrics = CallMetrics()
+        self.events = EventBus((log_event, self.metrics.hear))
         self.policy = policy or RetryPolicy()
         self.clock: Clock = clock or default_clock()
         told = _notices(self.events, "credentials")
@@ -121,15 +123,17 @@ class Connection:
         key = await (self.credential.raw() if raw_key else self.credential.value())
         return {**self._headers, "X-API-Key": key}
 
-    async def send(self, request: Request) -> Response:
-        """One attempt."""
+    async def send(self, request: Request, call: str) -> Response:
+        """One attempt of a call of this name."""
         self._refuse_closed()
+        began = self.clock.now()
         if self._breaker is None:
             response = await self.transport.send(request)
         else:
             circuits = circuits_of(self.server, self._breaker)
             response = await circuits.send(request, self.transport.send, self.clock, self._told_circuit)
         self.ever_answered = True
+        self.events.emit("answered", call, status=response.status, seconds=self.clock.now() - began)
         return response
 
     def url(self, path: str) -> str:
@@ -171,6 +175,7 @@ class Connection:
             detail=redacted(error.message, self.credential.secrets),
             error_type=type(error).__name__,
             user_error=is_user_error(error),
+            promised=request_id is not None,
             **fields,
         )
 

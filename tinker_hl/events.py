@@ -22,9 +22,11 @@ EventKind = Literal[
     "sent",  # the server accepted it and named a request
     "polled",  # the result was asked for and is not there yet
     "queue_state",  # the server said why a request waits
+    "answered",  # an HTTP exchange came to an answer, whatever its status
     "retried",  # an attempt failed and another will follow
     "done",
     "failed",
+    "cancelled",  # nobody waits for the result any more
     "session_started",
     "session_ended",
     "heartbeat_failed",

@@ -111,8 +111,8 @@ class Server(Protocol):
         """Credentials, versions and the user's own headers."""
         ...
 
-    async def send(self, request: Request) -> Response:
-        """One attempt."""
+    async def send(self, request: Request, call: str) -> Response:
+        """One attempt of a call of this name."""
         ...
 
     def url(self, path: str) -> str:
@@ -227,7 +227,7 @@ class _Attempts:
         """One attempt: its success, a failure that is not final, or None to go again at once."""
         request = await self._request()
         try:
-            response = await self._server.send(request)
+            response = await self._server.send(request, self._call.name)
         except CircuitOpenError as error:
             error.sent = self._in_doubt
             raise

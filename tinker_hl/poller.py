@@ -111,15 +111,17 @@ class Poller:
             ResultExpiredError: The server no longer has the result.
             APIStatusError, APIConnectionError: It does not give it out, or was out of reach for too long.
         """
-        announced = 0
-        if stream is not None and self._connection.capabilities.sample_use_retrieve_futures:
-            announced = await self._stream(stream).completed(promise.request_id, watch)
-        wait = _Wait(self._connection, self._slots, self._bytes, promise, policy, watch)
+        began = self._connection.clock.now() - promise.submitted_in
         try:
-            payload = await wait.run(announced)
+            payload = await self._waited_for(promise, stream, policy, watch)
         except TinkerError as error:
             self._connection.told_failure(promise.call, error, promise.request_id)
             raise
+        except asyncio.CancelledError:
+            self._connection.events.emit("cancelled", promise.call, request_id=promise.request_id)
+            raise
+        taken = self._connection.clock.now() - began
+        self._connection.events.emit("done", promise.call, request_id=promise.request_id, seconds=taken)
         if stream in self._streams:
             self._streams[stream].fetched(promise.request_id)
         return payload
@@ -129,6 +131,14 @@ class Poller:
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()
+
+    async def _waited_for(
+        self, promise: Promise, stream: tuple[str, int] | None, policy: RetryPolicy | None, watch: Watch | None
+    ) -> Payload:
+        announced = 0
+        if stream is not None and self._connection.capabilities.sample_use_retrieve_futures:
+            announced = await self._stream(stream).completed(promise.request_id, watch)
+        return await _Wait(self._connection, self._slots, self._bytes, promise, policy, watch).run(announced)
 
     def _stream(self, key: tuple[str, int]) -> "_SampleStream":
         stream = self._streams.get(key)
@@ -175,7 +185,6 @@ class _Wait:
                 started = self._connection.clock.now()
                 answer = await self._poll(metadata_only=not reserved)
                 if isinstance(answer, Payload):
-                    self._connection.events.emit("done", self._promise.call, request_id=self._promise.request_id)
                     return answer
                 if self._watch is not None:
                     self._watch()

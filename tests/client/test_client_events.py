@@ -23,6 +23,9 @@ def test_a_call_tells_its_way() -> None:
             Reply(503),
         ]
         training.optim_step(AdamParams()).result(10)
+        answers = [event.fields["status"] for event in events if event.kind == "answered"]
+        assert answers == [200, 200, 200, 503, 200]
+        events[:] = [event for event in events if event.kind != "answered"]
         told = [(event.kind, event.call) for event in events]
         assert told == [
             (kind, "TrainingClient.optim_step")

@@ -312,7 +312,8 @@ class TestBilling:
                 training.optim_step(AdamParams()).result(10)
             assert caught.value.status_code == 402
             assert 60.0 <= clock.now() <= 66.0
-            assert [event.fields["level"] for event in events if event.fields.get("status") == 402] == [30, 40]
+            notices = [event for event in events if event.kind == "notice" and event.fields.get("status") == 402]
+            assert [event.fields["level"] for event in notices] == [30, 40]
             server.faults[path].clear()
             assert training.optim_step(AdamParams()).result(10).metrics
 

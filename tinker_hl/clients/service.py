@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from tinker_api.api.service import get_server_capabilities
 
+from tinker_hl.call_metrics import CallMetrics
 from tinker_hl.circuit_breaker import CircuitBreaker
 from tinker_hl.clients.model_making import make_fresh, make_from_state
 from tinker_hl.clients.rest import RestClient
@@ -325,6 +326,11 @@ class ServiceClient:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every event of this connection; the returned function ends it. See `Event`."""
         return self._session.connection.events.subscribe(listener)
+
+    @property
+    def metrics(self) -> CallMetrics:
+        """Counts and latencies of everything that this client and those made by it have done."""
+        return self._session.connection.metrics
 
     # The end.
 
