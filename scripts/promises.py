@@ -95,6 +95,7 @@ PROMISES = (
         (
             "service/test_service_futures.py::test_a_thousand_dropped_polls_lose_no_result",
             "service/test_service_futures.py::test_a_result_is_kept_for_300_seconds_after_each_delivery",
+            "service/test_service_results.py::test_r04_results_go_when_their_time_is_over_and_leave_no_file",
         ),
         "10,000 as a benchmark: issue 5",
     ),

@@ -6,7 +6,8 @@ It does not know HTTP, nor who computes.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -143,6 +144,8 @@ class Promise:
     sequence_ids: tuple[str, ...] = ()
     fingerprint: bytes = b""
     """Tells whether a repeated submission is the same."""
+    idempotency_key: str | None = None
+    """The client's name for the call, where that is what tells its repeats."""
     feed: "Feed | None" = None
     """Where its completion is announced, for samples."""
     held_by: str | None = None
@@ -248,7 +251,10 @@ class Futures:
         *,
         recall: Callable[[str], "Promise | None"],
         existed: Callable[[str], bool],
+        unfinished: Callable[[str], "Promise | None"] = lambda _: None,
         follow: Callable[[Promise], None] = lambda _: None,
+        keep: Callable[[Promise], None] = lambda _: None,
+        gone_before: Iterable[str] = (),
     ) -> None:
         """Begin with none.
 
@@ -257,15 +263,20 @@ class Futures:
             retention: seconds that a result stays after its last delivery, or after its session's end.
             recall: a kept promise from before the service was started, with its answer.
             existed: whether an id that is unknown here was given out before the service was started.
+            unfinished: what an id came to whose work an earlier life of the service left unfinished.
             follow: told of each new promise.
+            keep: told of each promise that has its answer.
+            gone_before: ids of promises that were here before the service was started, and are no longer kept.
         """
         self._clock = clock
         self._retention = retention
         self._recall = recall
         self._existed = existed
+        self._unfinished = unfinished
         self._follow = follow
+        self._keep = keep
         self._promises: dict[str, Promise] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict.fromkeys(gone_before)
         self._feeds: dict[tuple[str, int], Feed] = {}
 
     def __len__(self) -> int:
@@ -276,6 +287,7 @@ class Futures:
         self._promises[promise.request_id] = promise
         if not promise.done:
             self._follow(promise)
+            promise.on_done.append(partial(self._keep, promise))
         return promise
 
     def find(self, request_id: str) -> Promise | None:
@@ -294,6 +306,8 @@ class Futures:
     def get(self, request_id: str, owner: str) -> Promise:
         """A promise of this owner. Raises `ApiError`: 410 if it is no longer kept, 404 if it never was."""
         promise = self.find(request_id)
+        if promise is None and not self.was(request_id):
+            promise = self._unfinished(request_id)
         if promise is not None and promise.owner == owner:
             return promise
         if promise is None and (self.was(request_id) or self._existed(request_id)):
@@ -319,8 +333,17 @@ class Futures:
         for key in [key for key in self._feeds if key[0].startswith(f"{session_id}:")]:
             del self._feeds[key]
 
-    def sweep(self, is_open: Callable[[str], bool]) -> None:
-        """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open."""
+    def note_gone(self, request_ids: Iterable[str]) -> None:
+        """These were here, and are no longer kept."""
+        self._gone.update(dict.fromkeys(request_ids))
+
+    def sweep(self, is_open: Callable[[str], bool]) -> list[str]:
+        """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open.
+
+        Returns:
+            The ids of what was forgotten.
+        """
+        forgotten = []
         now = self._clock.monotonic()
         done = [promise for promise in self._promises.values() if promise.done]
         for promise in done:
@@ -330,5 +353,7 @@ class Futures:
             elif promise.keep_until <= now:
                 del self._promises[promise.request_id]
                 self._gone[promise.request_id] = None
+                forgotten.append(promise.request_id)
         while len(self._gone) > _REMEMBERED:
             self._gone.popitem(last=False)
+        return forgotten

@@ -13,6 +13,7 @@ from tinker_local.callers import Callers
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
 from tinker_local.futures import Futures, JsonAnswer, Promise
+from tinker_local.keeping import Keeping
 from tinker_local.runs.models import Model, Models
 from tinker_local.runs.samplers import EngineSamplers, Samplers
 from tinker_local.runs.sessions import Session, Sessions
@@ -24,6 +25,7 @@ from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_T
 from tinker_local.store.folders import Folders
 from tinker_local.store.losses import LossRecords
 from tinker_local.store.records import Records
+from tinker_local.store.results import Results
 from tinker_local.supervision import Supervision
 from tinker_local.timeline import Timeline
 from tinker_local.traces import Traces
@@ -66,23 +68,32 @@ class Service:
         )
         self.supervision = Supervision(engine)
         self.sessions = Sessions(self.records, clock)
-        self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life)
         self.engine_samplers = EngineSamplers(self.supervision, self.records, self.folders)
         self.samplers = Samplers(self.records, self.sessions, self.engine_samplers)
         self.samples = Samples(settings.max_pending_samples)
         self.timeline = Timeline(clock)
         self.traces = Traces(settings.data_dir / "traces", clock)
+        self.keeping = Keeping(
+            Results(self.records.database, settings.data_dir / "results"),
+            settings.result_retention_seconds,
+            clock.monotonic,
+        )
+        self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life, self.keeping.unnumbered)
         self.futures = Futures(
             clock,
             settings.result_retention_seconds,
             recall=self._recalled,
             existed=self._existed_before,
             follow=self.timeline.follow,
+            unfinished=self._unfinished,
+            keep=self._keep,
+            gone_before=self.keeping.gone,
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic)
         self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
+        self._closing = False
         self.supervision.on_death.append(self._engine_died)
 
     async def start(self) -> None:
@@ -93,6 +104,7 @@ class Service:
 
     async def close(self) -> None:
         """End what is under way, then the engine, then the store."""
+        self._closing = True
         for task in list(self._background):
             task.cancel()
         if self._background:
@@ -143,7 +155,8 @@ class Service:
                 missing = model.order.next_id
                 model.give_up_gap(f"sequence id {missing} of {model.model_id} did not come within {timeout:g} s")
         await self.checkpoints.delete_expired()
-        self.futures.sweep(self.sessions.is_open)
+        forgotten = self.futures.sweep(self.sessions.is_open)
+        self.futures.note_gone(self.keeping.sweep(forgotten, self.sessions.is_open))
         await self._store_last_requests()
         await self.usage.flush()
         self.traces.delete_old()
@@ -181,13 +194,30 @@ class Service:
         for model in self.models.all():
             model.give_up_gap(self.models.loss(model), "server")
 
+    def _keep(self, promise: Promise) -> None:
+        """That the end of this process cut a request short is no result: the next one knows better what to tell."""
+        if promise.answer is not None and not (self._closing and promise.answer.failed):
+            self.keeping.keep(promise)
+
     def _recalled(self, request_id: str) -> Promise | None:
+        kept = self.keeping.recall(request_id)
+        if kept is not None:
+            return kept
         saved = self.records.outcome(request_id) if request_id in self._saved_before else None
         if saved is None:
             return None
         model_id = request_id.rpartition(":")[0]
         promise = Promise(request_id=request_id, owner=saved.owner, model_id=model_id, fingerprint=saved.fingerprint)
         promise.resolve(JsonAnswer(saved.outcome))
+        return promise
+
+    def _unfinished(self, request_id: str) -> Promise | None:
+        """What a model's request of an earlier life came to that had no result then."""
+        model = self.models.find(request_id.rpartition(":")[0])
+        if model is None or model.record.created_at >= self.began or not self.models.is_lost(model):
+            return None
+        promise = Promise(request_id=request_id, owner=model.record.owner, model_id=model.model_id)
+        promise.fail(self.models.loss(model), "server")
         return promise
 
     def _existed_before(self, request_id: str) -> bool:

@@ -22,6 +22,7 @@ async def retrieve_future(call: Call) -> Result:
     if answer is None:
         return _try_again(promise)
     service.futures.delivered(promise)
+    service.keeping.delivered(promise)
     return await _delivered(call, answer)
 
 

@@ -98,12 +98,29 @@ class Model:
 class Models:
     """All models of open sessions."""
 
-    def __init__(self, records: Records, sessions: Sessions, clock: Clock, life: Callable[[], int]) -> None:
-        """`life` tells the engine's present life."""
+    def __init__(
+        self,
+        records: Records,
+        sessions: Sessions,
+        clock: Clock,
+        life: Callable[[], int],
+        unnumbered: Callable[[str], tuple[int, dict[str, str]]],
+    ) -> None:
+        """Begin with those of the records.
+
+        Args:
+            records: what outlives a restart.
+            sessions: those that are open.
+            clock: when a model was used.
+            life: the engine's present life.
+            unnumbered: how many requests without a number an earlier life of the service took for a model, and their
+                ids by their idempotency keys.
+        """
         self._records = records
         self._sessions = sessions
         self._clock = clock
         self._life = life
+        self._unnumbered = unnumbered
         self._models: dict[str, Model] = {}
 
     def add(self, model: Model) -> None:
@@ -117,7 +134,8 @@ class Models:
             record = self._records.run(model_id)
             if record is None or not record.trainable or not self._sessions.is_open(record.session_id):
                 return None
-            model = Model(record, life=-1)
+            count, keys = self._unnumbered(model_id)
+            model = Model(record, life=-1, unnumbered=count, by_key=keys)
             self._models[model_id] = model
         return model
 

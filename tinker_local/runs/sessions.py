@@ -39,7 +39,11 @@ class Sessions:
         self._clock = clock
         now = clock.monotonic()
         self._open = {record.session_id: Session(record, now) for record in records.open_sessions()}
-        self._by_key: dict[tuple[str, str], Session] = {}
+        self._by_key = {
+            key: self._open[session_id]
+            for key, session_id in records.session_keys().items()
+            if session_id in self._open
+        }
 
     def __len__(self) -> int:
         return len(self._open)
@@ -72,9 +76,11 @@ class Sessions:
         )
         session = Session(record, self._clock.monotonic())
         self._open[record.session_id] = session
+        statements = [self._records.put_session(record)]
         if idempotency_key:
             self._by_key[owner, idempotency_key] = session
-        await self._records.write(self._records.put_session(record))
+            statements.append(self._records.put_session_key(owner, idempotency_key, record.session_id))
+        await self._records.write(*statements)
         return session
 
     def is_open(self, session_id: str) -> bool:
@@ -115,4 +121,7 @@ class Sessions:
         """It is over from now on; the first reason stays."""
         if self._open.pop(session.session_id, None) is not None:
             self._by_key = {key: other for key, other in self._by_key.items() if other is not session}
-            await self.change(session, status=status, ended_at=self._clock.wall())
+            session.record = attrs.evolve(session.record, status=status, ended_at=self._clock.wall())
+            await self._records.write(
+                self._records.put_session(session.record), self._records.drop_session_keys(session.session_id)
+            )

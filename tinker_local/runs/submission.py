@@ -75,7 +75,12 @@ class Intake:
 
     def created(self, model: Model, fingerprint: bytes) -> dict[str, Any]:
         """The answer to a repeated creation. Raises `ApiError` 409 for another one under the same number."""
-        if model.fingerprint and model.fingerprint != fingerprint:
+        if not model.fingerprint:  # it was made before a restart
+            promise = self._futures.find(_creation(model))
+            if promise is not None:
+                return repeat(promise, fingerprint)
+            return {"request_id": _creation(model), "model_id": model.model_id}
+        if model.fingerprint != fingerprint:
             raise conflict(f"{model.model_id} was made by another request; count on")
         return {"request_id": _creation(model), "model_id": model.model_id}
 
@@ -93,7 +98,8 @@ class Intake:
         if seq_id is None:
             model.unnumbered += 1
         number = f"u{model.unnumbered}" if seq_id is None else str(seq_id)
-        promise = self._promise(model, f"{model.model_id}:{number}", fingerprint)
+        key = idempotency_key if seq_id is None else None
+        promise = self._promise(model, f"{model.model_id}:{number}", fingerprint, key)
         if seq_id is None and idempotency_key:
             model.remember_key(idempotency_key, promise.request_id)
         work = Work(promise, self._checked(model, run), lambda: self._models.loss(model))
@@ -101,7 +107,9 @@ class Intake:
         model.submit(None if self._models.is_lost(model) else seq_id, work, self._monotonic())
         return promise.submitted()
 
-    def _promise(self, model: Model, request_id: str, fingerprint: bytes) -> Promise:
+    def _promise(
+        self, model: Model, request_id: str, fingerprint: bytes, idempotency_key: str | None = None
+    ) -> Promise:
         return self._futures.add(
             Promise(
                 request_id=request_id,
@@ -109,6 +117,7 @@ class Intake:
                 session_id=model.record.session_id,
                 model_id=model.model_id,
                 fingerprint=fingerprint,
+                idempotency_key=idempotency_key,
             )
         )
 

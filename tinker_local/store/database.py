@@ -8,7 +8,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _MOST_TOGETHER = 256
 
 @attrs.frozen
 class _Write:
-    statements: tuple[Statement, ...]
+    statements: Callable[[], Sequence[Statement]]
     done: "asyncio.Future[None] | None" = None
     """None where nobody waits; a failure is logged then."""
     loop: asyncio.AbstractEventLoop | None = None
@@ -56,12 +56,27 @@ class Database:
         """Carry out the statements as one, durable when this returns. Raises `sqlite3.Error`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._writes.put(_Write(statements, done, loop))
+        self._writes.put(_Write(lambda: statements, done, loop))
+        await done
+
+    async def write_made(self, make: Callable[[], Sequence[Statement]]) -> None:
+        """`write` what `make` returns, which the writing thread calls: it may take a while.
+
+        Raises:
+            Exception: whatever `make` raises, or `sqlite3.Error`.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._writes.put(_Write(make, done, loop))
         await done
 
     def post(self, *statements: Statement) -> None:
         """Carry out the statements as one, soon; nobody waits."""
-        self._writes.put(_Write(statements))
+        self._writes.put(_Write(lambda: statements))
+
+    def post_made(self, make: Callable[[], Sequence[Statement]]) -> None:
+        """`post` what `make` returns, which the writing thread calls; a failure of it is logged."""
+        self._writes.put(_Write(make))
 
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
@@ -123,12 +138,12 @@ def _carried_out(connection: sqlite3.Connection, batch: Sequence[_Write]) -> Ite
     return outcomes
 
 
-def _attempted(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exception | None:
+def _attempted(connection: sqlite3.Connection, make: Callable[[], Sequence[Statement]]) -> Exception | None:
     connection.execute("SAVEPOINT one")
     try:
-        for sql, values in statements:
+        for sql, values in make():
             connection.execute(sql, values)
-    except sqlite3.Error as error:
+    except Exception as error:  # one that could not be made is no other's affair either
         connection.execute("ROLLBACK TO one")
         return error
     finally:

@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS requests (
 CREATE TABLE IF NOT EXISTS copies (
     idempotency_key TEXT NOT NULL, owner TEXT NOT NULL, path TEXT NOT NULL, created_at REAL NOT NULL,
     PRIMARY KEY (owner, idempotency_key));
+CREATE TABLE IF NOT EXISTS session_keys (
+    idempotency_key TEXT NOT NULL, owner TEXT NOT NULL, session_id TEXT NOT NULL, PRIMARY KEY (owner, idempotency_key));
+CREATE INDEX IF NOT EXISTS session_keys_by_session ON session_keys (session_id);
 CREATE TABLE IF NOT EXISTS telemetry (received_at REAL NOT NULL, session_id TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS telemetry_by_age ON telemetry (received_at);
 CREATE INDEX IF NOT EXISTS telemetry_by_session ON telemetry (session_id, received_at);
@@ -167,6 +170,19 @@ class Records:
     def session(self, session_id: str) -> SessionRecord | None:
         """One session."""
         return _one(map(_session, self.database.read("SELECT * FROM sessions WHERE session_id = ?", session_id)))
+
+    def put_session_key(self, owner: str, idempotency_key: str, session_id: str) -> Statement:
+        """The key that opened a session."""
+        return _upsert("session_keys", {"idempotency_key": idempotency_key, "owner": owner, "session_id": session_id})
+
+    def session_keys(self) -> dict[tuple[str, str], str]:
+        """Ids of open sessions by their owner and the key that opened them."""
+        rows = self.database.read("SELECT owner, idempotency_key, session_id FROM session_keys")
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def drop_session_keys(self, session_id: str) -> Statement:
+        """The session is over."""
+        return "DELETE FROM session_keys WHERE session_id = ?", (session_id,)
 
     def open_sessions(self) -> list[SessionRecord]:
         """Those that nobody ended."""
