@@ -56,7 +56,13 @@ class Bench:
         self.connection = Connection("http://scripted.test", api_key, transport=server.transport(), **options)  # type: ignore[arg-type]
         self.client = RestClient(self.connection)
         self.events: list[Event] = []
-        self.connection.events.subscribe(self._hear)
+        notices = self.events  # the listener holds no more than this: dropping the bench drops the client
+
+        def hear(event: Event) -> None:
+            if event.kind == "notice":
+                notices.append(event)
+
+        self.connection.events.subscribe(hear)
 
     def ask(self) -> None:
         self.client.get_server_capabilities().result(20)
@@ -66,10 +72,6 @@ class Bench:
 
     def sent(self, path: str = "get_server_capabilities") -> list[str]:
         return [request.headers["x-api-key"] for request in self.server.paths(path)]
-
-    def _hear(self, event: Event) -> None:
-        if event.kind == "notice":
-            self.events.append(event)
 
     def warnings(self) -> list[str]:
         return [event.detail for event in self.events if event.call == "credentials" and event.fields["level"] >= 30]
