@@ -91,12 +91,21 @@ def _compare_class(found: Comparison, place: str, theirs: Surface, ours: Surface
         lost = [base for base in theirs["bases"] if base not in ours["bases"]]
         found.note(place, [f"is no {base}" for base in lost], wider=theirs["bases"] != ours["bases"])
     _compare_signatures(found, place, theirs["signature"], ours["signature"])
+    _compare_replacing(found, place, theirs["replaceable"], ours["replaceable"])
     members = ours["members"]
     for name in theirs["fields"]:
         found.note(f"{place}.{name}", [] if name in ours["fields"] or name in members else ["is not there"])
     for name, member in theirs["members"].items():
         if member["owner"] == "tinker" and name not in theirs["fields"] and name != PYDANTIC_SETTINGS:
             _compare_member(found, f"{place}.{name}", member, members.get(name), is_field=name in ours["fields"])
+
+
+def _compare_replacing(found: Comparison, place: str, theirs: list[str] | None, ours: list[str] | None) -> None:
+    """What code may change by `dataclasses.replace`, where their class is a dataclass."""
+    if theirs is None:
+        return
+    lost = [f"`dataclasses.replace` cannot change `{name}`" for name in theirs if name not in (ours or [])]
+    found.note(place, lost if ours is not None else ["`dataclasses` does not know it"])
 
 
 def _compare_member(found: Comparison, place: str, theirs: Surface, ours: Surface | None, *, is_field: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinker_hl.errors import InvalidDatumError
 from tinker_hl.types.arrays import TensorDtype, as_values, is_torch_tensor
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.image_chunk import ImageAssetPointerChunk
 from tinker_hl.types.loss_names import meant_instead
 from tinker_hl.types.model_input import ModelInput
@@ -90,7 +91,7 @@ def _tensors(inputs: Mapping[str, Any]) -> LossFnInputs:
 
 
 @attrs.frozen
-class Datum(Record):
+class Datum(DataclassView, Record):
     """One training example. Position i of `model_input` predicts `target_tokens[i]`: the caller has shifted already.
 
     `loss_fn_inputs` is an ordinary dict whose entries may be replaced; values are copied when the datum is made.

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 import attrs
 
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.record import Record
 from tinker_hl.types.scalars import whole
 
@@ -13,7 +14,7 @@ _not_negative = attrs.validators.ge(0)
 
 
 @attrs.frozen(kw_only=True)
-class PromptProvenanceSpan(Record):
+class PromptProvenanceSpan(DataclassView, Record):
     """The covered positions equal positions [offset, offset + length) of that sequence's prompt."""
 
     sequence_id: str = attrs.field(validator=attrs.validators.min_len(1))
@@ -22,7 +23,7 @@ class PromptProvenanceSpan(Record):
 
 
 @attrs.frozen(kw_only=True)
-class SampledProvenanceSpan(Record):
+class SampledProvenanceSpan(DataclassView, Record):
     """The covered positions equal positions [offset, offset + length) of what was sampled for that sequence."""
 
     sequence_id: str = attrs.field(validator=attrs.validators.min_len(1))

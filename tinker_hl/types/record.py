@@ -98,6 +98,21 @@ class Record:
         """Build one from JSON text. Raises `ValueError` naming the field."""
         return cls.model_validate(orjson.loads(data))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """For pydantic, which alone calls it: a user's own model may have a record as a field, from a dict or JSON."""
+        from pydantic_core import core_schema  # there whenever pydantic is; this package does not need it
+
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda record, info: record.model_dump(mode=info.mode, exclude_none=info.exclude_none), info_arg=True
+        )
+        return core_schema.no_info_plain_validator_function(cls.model_validate, serialization=written)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        """For pydantic's JSON Schema: an object of this name."""
+        return {"title": cls.__name__, "type": "object"}
+
 
 class Answer(Record):
     """What a service answers: fields that a newer service adds are dropped."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinker_hl.types.arrays import as_token_ids
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.record import Answer
 from tinker_hl.types.sampling import StopReason
 from tinker_hl.types.tensor_data import TensorData
@@ -58,7 +59,7 @@ def _same(mine: NDArray[Any] | None, theirs: NDArray[Any] | None) -> bool:
 
 
 @attrs.frozen(init=False, eq=False, repr=False)
-class SampledSequence(Answer):
+class SampledSequence(DataclassView, Answer):
     """One sample. A stop token that ended it is its last token."""
 
     stop_reason: StopReason
@@ -131,7 +132,7 @@ class SampledSequence(Answer):
 
 
 @attrs.frozen
-class PromptAltTokens(Answer):
+class PromptAltTokens(DataclassView, Answer):
     """Tokens drawn at each prompt position after the first, and their logprobs."""
 
     tokens: TensorData
@@ -141,7 +142,7 @@ class PromptAltTokens(Answer):
 
 
 @attrs.frozen(init=False, eq=False, repr=False)
-class SampleResponse(Answer):
+class SampleResponse(DataclassView, Answer):
     """All samples of one call, and what was asked about its prompt."""
 
     sequences: list[SampledSequence]

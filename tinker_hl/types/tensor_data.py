@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinker_hl.types.arrays import Array, TensorDtype, array_like, as_values, is_torch_tensor
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.record import Record
 
 __all__ = ["TensorData", "TensorDtype"]
@@ -22,7 +23,7 @@ _DTYPES: Final = ("int64", "float32")
 
 
 @attrs.frozen(init=False, eq=False, repr=False)
-class TensorData(Record):
+class TensorData(DataclassView, Record):
     """A tensor, dense or compressed by rows (CSR).
 
     Invariant: the values are in `dtype`, C-contiguous and our own; what a caller gave is copied and then read-only, so

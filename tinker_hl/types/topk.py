@@ -7,6 +7,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.record import Record
 
 __all__ = ["TopkList", "TopkLogprobs"]
@@ -18,7 +19,7 @@ EMPTY_LOGPROB: Final = -99999.0
 
 
 @attrs.frozen(eq=False)
-class TopkLogprobs(Record):
+class TopkLogprobs(DataclassView, Record):
     """The k likeliest tokens of each of n positions; an empty cell is token 0 with logprob -99999.0."""
 
     token_ids: NDArray[np.int32]

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from tinker_hl.types.dataclass_view import DataclassView
 from tinker_hl.types.datum import Datum
 from tinker_hl.types.loss_names import LossFnType
 from tinker_hl.types.record import Answer, Record
@@ -23,7 +24,7 @@ LossFnOutput: TypeAlias = dict[str, TensorData]
 
 
 @attrs.frozen
-class ForwardBackwardInput(Record):
+class ForwardBackwardInput(DataclassView, Record):
     """Data and loss of one pass."""
 
     data: list[Datum]
@@ -32,7 +33,7 @@ class ForwardBackwardInput(Record):
 
 
 @attrs.frozen
-class ForwardBackwardRequest(Record):
+class ForwardBackwardRequest(DataclassView, Record):
     """A pass with gradient, as it is sent."""
 
     forward_backward_input: ForwardBackwardInput
@@ -41,7 +42,7 @@ class ForwardBackwardRequest(Record):
 
 
 @attrs.frozen
-class ForwardRequest(Record):
+class ForwardRequest(DataclassView, Record):
     """A pass without gradient, as it is sent to servers of the 0.7 generation."""
 
     forward_input: ForwardBackwardInput
@@ -50,7 +51,7 @@ class ForwardRequest(Record):
 
 
 @attrs.frozen
-class ForwardBackwardOutput(Answer):
+class ForwardBackwardOutput(DataclassView, Answer):
     """What a pass reports.
 
     `loss_fn_outputs` has one dict a datum, in the order of the data; the built-in losses give `logprobs`, float32,

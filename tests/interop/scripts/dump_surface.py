@@ -8,6 +8,7 @@ the same eyes. It knows nothing of either, and judges nothing.
 """
 
 import collections.abc
+import dataclasses
 import enum
 import importlib
 import importlib.metadata
@@ -113,6 +114,13 @@ def fields(cls: Any) -> list[str]:
     return [name for name in names if is_public(name)]
 
 
+def replaceable(cls: Any) -> list[str] | None:
+    """What `dataclasses.replace` can change on an object; None where it takes none of them."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return [field.name for field in dataclasses.fields(cls) if field.init and is_public(field.name)]
+
+
 def described_class(cls: type) -> dict[str, Any]:
     members = {name: member(cls, name) for name in dir(cls) if is_public(name)}
     told = {
@@ -120,6 +128,7 @@ def described_class(cls: type) -> dict[str, Any]:
         "home": cls.__module__.partition(".")[0],
         "signature": signature(cls, made_defaults(cls)),
         "fields": fields(cls),
+        "replaceable": replaceable(cls),
         "members": members,
         "bases": [base.__name__ for base in cls.__mro__[1:] if base is not object],
     }
