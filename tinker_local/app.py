@@ -14,11 +14,12 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinker_local import bodies, downloads
+from tinker_local import bodies, downloads, metrics
 from tinker_local.auth import admitted, check_reach
 from tinker_local.callers import Caller
 from tinker_local.clock import Clock
@@ -32,6 +33,7 @@ from tinker_local.errors import (
 )
 from tinker_local.handlers import HANDLERS
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
+from tinker_local.observation import Observation
 from tinker_local.runs.refusals import note_refusal
 from tinker_local.service import Service
 from tinker_local.settings import Settings
@@ -82,7 +84,8 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
         for operation, handler in sorted(_matched(spec, HANDLERS), key=lambda pair: pair[0].operation_id not in _HOT)
     ]
     app = Starlette(
-        routes=[*routes, *downloads.ROUTES],
+        routes=[*routes, *downloads.ROUTES, *metrics.ROUTES],
+        middleware=[Middleware(Observation)],
         lifespan=lifespan,
         exception_handlers={
             ApiError: on_api_error,

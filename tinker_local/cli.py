@@ -107,6 +107,13 @@ DATA_DIR_BUSY = 75
     help="What goes to stderr.",
 )
 @click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for people, or a JSON object a line for programs.",
+)
+@click.option(
     "--owned",
     is_flag=True,
     hidden=True,
@@ -127,6 +134,7 @@ def serve(
     compiled: bool,
     engine_kind: str,
     log_level: str,
+    log_format: str,
     owned: bool,
 ) -> None:
     """Serve base models over the Tinker API: train LoRA adapters and sample, on this machine.
@@ -136,7 +144,7 @@ def serve(
     from tinker_local import logs
 
     data_dir = data_dir.expanduser().absolute()
-    logs.configure(log_level)
+    logs.configure(log_level, form=log_format)
     if activation_checkpointing and compiled:
         raise click.UsageError("--activation-checkpointing and --compile exclude each other")
     keys = (_key_from_owner(),) if owned else _required_keys(host, api_keys, data_dir)

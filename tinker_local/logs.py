@@ -1,4 +1,4 @@
-"""What the service writes to stderr: one line an event, `time level logger message key=value ...`.
+"""What the service writes to stderr: one line an event, `time level logger message key=value ...`, or a JSON object.
 
 It does not know what is worth telling. Values given as `extra={"fields": {...}}` follow the message; a value whose name
 says that it is secret, and anything that looks like an API key, is masked wherever it stands.
@@ -9,9 +9,10 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TextIO
 
-__all__ = ["LineFormatter", "configure", "masked"]
+__all__ = ["FORMATTERS", "JsonFormatter", "LineFormatter", "configure", "masked"]
 
 _KEY = re.compile(r"\btml-[A-Za-z0-9_-]{4,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _SIGNATURE = re.compile(r"(signature=)[0-9a-f]+")
@@ -42,6 +43,28 @@ class LineFormatter(logging.Formatter):
         return masked(line)
 
 
+class JsonFormatter(logging.Formatter):
+    """One record as one JSON object on one line, for programs that collect logs; secrets are masked in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object: `time` (RFC 3339, UTC), `level`, `logger`, `message`, the record's fields, `exception`."""
+        fields = getattr(record, "fields", None)
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if isinstance(fields, Mapping):
+            told |= {name: _MASK if _SECRET_NAME.search(name) else value for name, value in fields.items()}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return masked(json.dumps(told, default=str))
+
+
+FORMATTERS: Mapping[str, type[logging.Formatter]] = {"text": LineFormatter, "json": JsonFormatter}
+
+
 def _value(name: str, value: object) -> str:
     if _SECRET_NAME.search(name):
         return _MASK
@@ -49,14 +72,16 @@ def _value(name: str, value: object) -> str:
     return text if text and re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text)
 
 
-def configure(level: str = "info", stream: TextIO | None = None) -> None:
+def configure(level: str = "info", stream: TextIO | None = None, form: str = "text") -> None:
     """Send the records of `tinker_local` and `uvicorn` to `stream` (stderr); others go where they went.
+
+    `form` is `text` or `json`.
 
     uvicorn tells about starts and ends at level info, which the service says better: those show up with `debug` only.
     Calling it again replaces what it set up.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(FORMATTERS[form]())
     quieter = level if level in ("debug", "error") else "warning"
     for name, least in (("tinker_local", level), ("uvicorn", quieter)):
         logger = logging.getLogger(name)

@@ -65,6 +65,9 @@ class Lane:
         self._queue: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     def add(self, work: Work) -> None:
         """Do this after everything that was added before."""
         self._queue.append(work)
@@ -102,6 +105,9 @@ class Samples:
         """`most` of them are admitted at once."""
         self._most = most
         self._tasks: dict[Promise, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def admit(self) -> None:
         """Raises `ApiError` 429 if there is no room for another one."""

@@ -14,6 +14,7 @@ from tinker_local.clock import Clock
 from tinker_local.engine.protocol import Engine
 from tinker_local.futures import Futures, JsonAnswer, Promise
 from tinker_local.keeping import Keeping
+from tinker_local.metrics import Metrics
 from tinker_local.runs.models import Model, Models
 from tinker_local.runs.samplers import EngineSamplers, Samplers
 from tinker_local.runs.sessions import Session, Sessions
@@ -90,6 +91,7 @@ class Service:
             gone_before=self.keeping.gone,
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic)
+        self.metrics = Metrics(self)
         self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()

@@ -5,7 +5,7 @@ a service that is killed forgets some seconds of them. Storage counts for the ti
 the time before that since the last one did; a checkpoint that is deleted may lack its last minute.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from tinker_local.clock import Clock
@@ -28,6 +28,8 @@ class Usage:
         self._usage = UsageRecords(records.database)
         self._clock = clock
         self._amounts: defaultdict[Used, float] = defaultdict(float)
+        self.tokens: Counter[str] = Counter()
+        """Tokens since this service was started, by what was done with them."""
         self._stored_until = self._usage.storage_counted() or clock.wall()
 
     def trained(self, run: RunRecord, data: Sequence[TrainingDatum]) -> None:
@@ -81,6 +83,8 @@ class Usage:
     def _add(self, owner: str, session_id: str, run_id: str, base_model: str, kind: Kind, amount: int) -> None:
         hour = int(self._clock.wall()) // HOUR * HOUR
         self._amounts[Used(hour, owner, session_id, run_id, base_model, kind)] += amount
+        if kind != "checkpoint":
+            self.tokens[kind] += amount
 
     def _storage(self, begin: float, end: float) -> Iterator[tuple[Used, float]]:
         for owner, session_id, run_id, base_model, saved_at, size in self._usage.stored():

@@ -1,10 +1,13 @@
 """Log lines: one an event, readable by people and by programs, without secrets."""
 
 import io
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +76,27 @@ def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str], stream: io.St
     handler = logging.getLogger("tinker_local").handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
+
+
+def test_json_lines_hold_the_same_and_mask_the_same(stream: io.StringIO) -> None:
+    key = new_key()
+    logs.configure("info", stream, "json")
+    LOGGER.info("saved %s", key, extra={"fields": {"run": "a:1", "bytes": 12, "api_key": "plain", "where": Path("x")}})
+    try:
+        raise ValueError(f"about {key}")
+    except ValueError:
+        LOGGER.exception("it failed")
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert datetime.fromisoformat(first.pop("time")).tzinfo is not None
+    assert first == {
+        "level": "info",
+        "logger": "tinker_local.test",
+        "message": "saved ***",
+        "run": "a:1",
+        "bytes": 12,
+        "api_key": "***",
+        "where": "x",
+    }
+    assert (second["level"], second["message"]) == ("error", "it failed")
+    assert "ValueError: about ***" in second["exception"]
+    assert key not in stream.getvalue()

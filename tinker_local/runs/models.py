@@ -54,6 +54,11 @@ class Model:
         """Its id, which is also its training run's."""
         return self.record.run_id
 
+    @property
+    def waiting(self) -> int:
+        """Calls that were accepted and have not begun: behind others, or behind a gap."""
+        return len(self.order) + len(self.lane)
+
     def remember_key(self, idempotency_key: str, request_id: str) -> None:
         """A request without a number can be told from its repeats by this key."""
         self.by_key[idempotency_key] = request_id

@@ -302,6 +302,11 @@ class Records:
         """Everybody's."""
         return [_checkpoint(row) for row in self.database.read("SELECT * FROM checkpoints")]
 
+    def checkpoints_held(self) -> tuple[int, int]:
+        """How many there are, and their bytes together."""
+        (row,) = self.database.read("SELECT count(*), coalesce(sum(size_bytes), 0) FROM checkpoints")
+        return int(row[0]), int(row[1])
+
     def expired_checkpoints(self, now: float) -> list[CheckpointRecord]:
         """Those whose time is over."""
         rows = self.database.read("SELECT * FROM checkpoints WHERE expires_at <= ?", now)
