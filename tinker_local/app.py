@@ -47,6 +47,8 @@ __all__ = ["create_app"]
 _OPEN_TO_ALL = frozenset({"get_health"})
 """Answered without a key: whoever starts a service wants to know when it is ready."""
 _NOBODY = Caller("")
+_CARRY_DATA = frozenset({"forward", "forward_backward", "sample"})
+"""Requests whose bodies may be large."""
 _HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
 """Routed first: routes are tried one after the other, and these come thousands of times."""
 
@@ -133,7 +135,7 @@ class _Door:
             raw = b""
             try:
                 if operation.body is not None:
-                    raw = await self._raw(request)
+                    raw = await self._raw(request, operation)
                 body, protobuf = await self._body(request, operation, raw)
                 call = Call(
                     service=service,
@@ -152,9 +154,13 @@ class _Door:
 
         return endpoint
 
-    async def _raw(self, request: Request) -> bytes:
+    async def _raw(self, request: Request, operation: Operation) -> bytes:
+        most, most_inflated = self._settings.max_body_bytes, self._settings.max_inflated_bytes
+        if operation.operation_id not in _CARRY_DATA:
+            most = min(most, self._settings.max_small_body_bytes)
+            most_inflated = min(most_inflated, self._settings.max_small_body_bytes)
         try:
-            return await bodies.read(request, self._settings.max_body_bytes, self._settings.max_inflated_bytes)
+            return await bodies.read(request, most, most_inflated)
         except ClientDisconnect:
             raise ApiError(400, "cut", "the connection ended before the body did") from None
 

@@ -14,6 +14,8 @@ __all__ = ["JSON", "PROTOBUF", "content_type", "parsed", "read"]
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
+_IDLE_SECONDS = 60.0
+"""How long a body may bring nothing: its client has gone, or is no client."""
 _DEEPEST = 200
 """Objects and lists within one another; what is stored or compared is written again by orjson, which stops at 254."""
 
@@ -33,18 +35,23 @@ async def read(request: Request, most: int, most_inflated: int) -> bytes:
     """The body as it was before its content coding.
 
     Raises:
-        ApiError: 413 if it is larger than `most` bytes.
+        ApiError: 413 if it is larger than `most` bytes, 400 if nothing comes for too long.
         WireFault: its coding is unknown or wrong, or it unpacks to more than `most_inflated` bytes.
     """
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > most:
+    if len(declared) > 18 or (declared.isdecimal() and int(declared) > most):
         raise _too_large(most)
     pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            raise _too_large(most)
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(_IDLE_SECONDS) as patience:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > most:
+                    raise _too_large(most)
+                pieces.append(piece)
+                patience.reschedule(asyncio.get_running_loop().time() + _IDLE_SECONDS)
+    except TimeoutError:
+        raise ApiError(400, "too_slow", f"nothing of the body came for {_IDLE_SECONDS:g} s") from None
     raw = b"".join(pieces)
     coding = request.headers.get("content-encoding")
     return raw if coding is None else await asyncio.to_thread(inflate, raw, coding, most_inflated)

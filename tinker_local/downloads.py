@@ -21,7 +21,7 @@ from tinker_local import signing
 from tinker_local.archive import Archive
 from tinker_local.errors import ApiError, not_found
 from tinker_local.service import Service
-from tinker_local.store.folders import RUN_FILE
+from tinker_local.store.folders import RUN_FILE, is_plain
 from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import CheckpointRecord
 from tinker_local.traces import LIFETIME_SECONDS
@@ -30,7 +30,7 @@ __all__ = ["ROUTES", "Link", "archive_link", "file_links", "trace_link"]
 
 _ARCHIVES, _FILES, _TRACES = "/downloads", "/files", "/traces"
 _CHECKPOINT = "/{training_run_id}/{checkpoint_kind}/{checkpoint_name}"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @attrs.frozen
@@ -146,7 +146,7 @@ def _record(service: Service, request: Request) -> CheckpointRecord:
 
 def _names(service: Service, path: CheckpointPath) -> list[str]:
     directory = service.folders.at(path)
-    return sorted(file.name for file in directory.iterdir() if file.is_file() and file.name != RUN_FILE)
+    return sorted(file.name for file in directory.iterdir() if is_plain(file) and file.name != RUN_FILE)
 
 
 ROUTES = (

@@ -6,7 +6,7 @@ It does not know HTTP, nor who computes.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -231,6 +231,10 @@ class Feed:
         for wake in waiting:
             wake()
 
+    def forget(self, promises: Container[Promise]) -> None:
+        """Their results are no longer kept: not every client asks for news, and so acknowledges them."""
+        self._completions = deque(pair for pair in self._completions if pair[1] not in promises)
+
     async def after(self, cursor: int, seconds: float) -> tuple[list[Promise], int]:
         """Those announced after `cursor`, waited for if there are none yet; and the new cursor, never below the old."""
         while self._completions and self._completions[0][0] <= cursor:
@@ -250,7 +254,7 @@ class Futures:
         retention: float,
         *,
         recall: Callable[[str], "Promise | None"],
-        existed: Callable[[str], bool],
+        existed: Callable[[str, str], bool],
         unfinished: Callable[[str], "Promise | None"] = lambda _: None,
         follow: Callable[[Promise], None] = lambda _: None,
         keep: Callable[[Promise], None] = lambda _: None,
@@ -262,7 +266,7 @@ class Futures:
             clock: for retention.
             retention: seconds that a result stays after its last delivery, or after its session's end.
             recall: a kept promise from before the service was started, with its answer.
-            existed: whether an id that is unknown here was given out before the service was started.
+            existed: whether an id that is unknown here was given out to this owner before the service was started.
             unfinished: what an id came to whose work an earlier life of the service left unfinished.
             follow: told of each new promise.
             keep: told of each promise that has its answer.
@@ -276,7 +280,8 @@ class Futures:
         self._follow = follow
         self._keep = keep
         self._promises: dict[str, Promise] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict.fromkeys(gone_before)
+        self._gone: OrderedDict[str, str] = OrderedDict.fromkeys(gone_before, "")
+        """Their owners, as far as that is known here."""
         self._feeds: dict[tuple[str, int], Feed] = {}
 
     def __len__(self) -> int:
@@ -310,7 +315,7 @@ class Futures:
             promise = self._unfinished(request_id)
         if promise is not None and promise.owner == owner:
             return promise
-        if promise is None and (self.was(request_id) or self._existed(request_id)):
+        if promise is None and (self._gone.get(request_id) == owner or self._existed(request_id, owner)):
             raise gone(f"the result of {request_id} is no longer kept; make the request again if it is still needed")
         raise not_found(f"no request {request_id[:120]}")
 
@@ -335,7 +340,7 @@ class Futures:
 
     def note_gone(self, request_ids: Iterable[str]) -> None:
         """These were here, and are no longer kept."""
-        self._gone.update(dict.fromkeys(request_ids))
+        self._gone.update(dict.fromkeys((one for one in request_ids if one not in self._gone), ""))
 
     def sweep(self, is_open: Callable[[str], bool]) -> list[str]:
         """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open.
@@ -346,14 +351,19 @@ class Futures:
         forgotten = []
         now = self._clock.monotonic()
         done = [promise for promise in self._promises.values() if promise.done]
+        in_feeds: dict[Feed, set[Promise]] = {}
         for promise in done:
             if promise.keep_until is None:
                 if promise.session_id is None or not is_open(promise.session_id):
                     self.delivered(promise)
             elif promise.keep_until <= now:
                 del self._promises[promise.request_id]
-                self._gone[promise.request_id] = None
+                self._gone[promise.request_id] = promise.owner
                 forgotten.append(promise.request_id)
+                if promise.feed is not None:
+                    in_feeds.setdefault(promise.feed, set()).add(promise)
+        for feed, promises in in_feeds.items():
+            feed.forget(promises)
         while len(self._gone) > _REMEMBERED:
             self._gone.popitem(last=False)
         return forgotten

@@ -38,8 +38,11 @@ class Checkpoints:
         token_secret: bytes,
         audit: Audit,
         usage: Usage,
+        most: int,
     ) -> None:
+        """`most` of them one owner may have."""
         self._records = records
+        self._most = most
         self.folders = folders
         self._clock = clock
         self._token_secret = token_secret
@@ -87,6 +90,14 @@ class Checkpoints:
         if record is not None and not self._expired(record):
             raise bad_request(
                 f"{path} exists already; choose another name, delete it, or save with overwrite", "checkpoint_exists"
+            )
+
+    def check_room(self, owner: str) -> None:
+        """Raises `ApiError` 400 if this owner may have no more."""
+        if self._records.storage_of(owner, None)[0] >= self._most:
+            raise bad_request(
+                f"there are {self._most} checkpoints already (max_checkpoints); delete some, or save with ttl_seconds",
+                "too_many",
             )
 
     def expiry(self, ttl_seconds: int | None) -> float | None:

@@ -57,7 +57,13 @@ class Service:
         self.usage = Usage(self.records, clock)
         self.losses = LossRecords(self.records.database)
         self.checkpoints = Checkpoints(
-            self.records, self.folders, clock, derived(secret, WEIGHTS_TOKENS), self.audit, self.usage
+            self.records,
+            self.folders,
+            clock,
+            derived(secret, WEIGHTS_TOKENS),
+            self.audit,
+            self.usage,
+            settings.max_checkpoints,
         )
         self.callers = Callers(
             settings,
@@ -68,9 +74,9 @@ class Service:
             local=is_loopback(settings.host),
         )
         self.supervision = Supervision(engine)
-        self.sessions = Sessions(self.records, clock)
+        self.sessions = Sessions(self.records, clock, settings.max_sessions)
         self.engine_samplers = EngineSamplers(self.supervision, self.records, self.folders)
-        self.samplers = Samplers(self.records, self.sessions, self.engine_samplers)
+        self.samplers = Samplers(self.records, self.sessions, self.engine_samplers, settings.max_samplers)
         self.samples = Samples(settings.max_pending_samples)
         self.timeline = Timeline(clock)
         self.traces = Traces(settings.data_dir / "traces", clock)
@@ -79,7 +85,14 @@ class Service:
             settings.result_retention_seconds,
             clock.monotonic,
         )
-        self.models = Models(self.records, self.sessions, clock, lambda: self.supervision.life, self.keeping.unnumbered)
+        self.models = Models(
+            self.records,
+            self.sessions,
+            clock,
+            lambda: self.supervision.life,
+            self.keeping.unnumbered,
+            settings.max_models,
+        )
         self.futures = Futures(
             clock,
             settings.result_retention_seconds,
@@ -90,7 +103,7 @@ class Service:
             keep=self._keep,
             gone_before=self.keeping.gone,
         )
-        self.intake = Intake(self.futures, self.models, clock.monotonic)
+        self.intake = Intake(self.futures, self.models, clock.monotonic, settings.max_pending_requests)
         self.metrics = Metrics(self)
         self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
@@ -222,11 +235,11 @@ class Service:
         promise.fail(self.models.loss(model), "server")
         return promise
 
-    def _existed_before(self, request_id: str) -> bool:
-        """Whether the id belongs to a model or sampler of a time before this service was started."""
+    def _existed_before(self, request_id: str, owner: str) -> bool:
+        """Whether the id belongs to a model or sampler that the owner had before this service was started."""
         parent = request_id.rpartition(":")[0]
         record = self.records.run(parent) or self.records.sampler(parent)
-        return record is not None and record.created_at < self.began
+        return record is not None and record.owner == owner and record.created_at < self.began
 
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
+from tinker_local.connections import BoundedHttp, make_room
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
@@ -48,9 +50,11 @@ class Serving:
         self._address = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
         self._task: asyncio.Task[None] | None = None
         self._asked = False
+        BoundedHttp.most_connections = make_room()
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=BoundedHttp,
                 lifespan="on",
                 ws="none",
                 log_config=None,

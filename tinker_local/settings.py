@@ -73,6 +73,22 @@ class Settings:
     url_lifetime_seconds: float = 900.0
     max_body_bytes: int = 256 * 2**20
     max_inflated_bytes: int = 1024 * 2**20
+    max_small_body_bytes: int = 4 * 2**20
+    """Of every request but passes and samples, as it is sent and unpacked: those carry data, the others only words."""
+    max_metadata_bytes: int = 64 * 2**10
+    """Of labels (`user_metadata`, `tags`, names) of one thing, as JSON: they are kept, and shown in lists."""
+    max_sessions: int = 1024
+    """Open ones of one owner."""
+    max_models: int = 4096
+    """Of one owner, in open sessions; the engine's memory may be full long before."""
+    max_samplers: int = 65536
+    """Sampling sessions of one owner, in open sessions; some programs make one each step."""
+    max_custom_losses: int = 1024
+    """Of one session."""
+    max_checkpoints: int = 100_000
+    """Of one owner."""
+    max_pending_requests: int = 4096
+    """Requests of one model that wait at once; beyond it a submission is answered 429."""
     max_num_samples: int = 1024
     max_lora_rank: int = 1024
     custom_loss_nodes: int = 1024

@@ -30,7 +30,7 @@ def make_client(request: pytest.FixtureRequest) -> MakeClient:
 
     def make(**options: object) -> ServiceClient:
         if isinstance(way, AsgiTransport):
-            return ServiceClient(base_url="http://in.process", api_key=KEY, transport=way, **options)  # type: ignore[arg-type]
+            return ServiceClient(base_url="http://in-process", api_key=KEY, transport=way, **options)  # type: ignore[arg-type]
         return ServiceClient(base_url=way.base_url, api_key=KEY, **options)  # type: ignore[arg-type]
 
     return make

@@ -67,7 +67,7 @@ class Bench:
         self.start()
         self.cable = Cable(self.side)
         self.service = ServiceClient(
-            base_url="http://in.process",
+            base_url="http://in-process",
             api_key=KEY,
             transport=self.cable,
             clock=InstantClock(),

@@ -42,7 +42,7 @@ TOKEN = "weights-token-of-a-friend"
 @pytest.fixture(scope="module")
 def saved(in_process: AsgiTransport) -> Iterator[tuple[ServiceClient, str, str]]:
     """The real service with a run and a checkpoint of it: client, run id, path."""
-    with ServiceClient(base_url="http://in.process", api_key=KEY, transport=in_process, project_id="home") as service:
+    with ServiceClient(base_url="http://in-process", api_key=KEY, transport=in_process, project_id="home") as service:
         training = service.create_lora_training_client(MODEL, rank=4, user_metadata={"a": "b"}).result(30)
         data = [Datum(ModelInput.from_ints([1, 2, 3]), {"target_tokens": [2, 3, 4], "weights": [1.0, 1.0, 1.0]})]
         training.forward_backward(data, "cross_entropy").result(30)
@@ -135,7 +135,7 @@ def test_archive_links(rest: RestClient, saved: tuple[ServiceClient, str, str]) 
         awaited(rest.get_checkpoint_archive_url_from_tinker_path_async(path)),
     ]
     for link in links:
-        assert link.url.startswith("http://in.process/")
+        assert link.url.startswith("http://in-process/")
         assert link.expires > datetime.now(UTC)
 
 
@@ -192,7 +192,7 @@ def test_what_admins_ask_the_real_service(
     kind: Any, in_process: AsgiTransport, saved: tuple[ServiceClient, str, str]
 ) -> None:
     _, run_id, _ = saved
-    client = kind(Connection("http://in.process", KEY, transport=in_process))
+    client = kind(Connection("http://in-process", KEY, transport=in_process))
     storage = client.get_current_checkpoint_storage_usage().result(30)
     assert sum(item.checkpoint_count for item in storage.data) >= 1
     assert sum(item.size_bytes for item in storage.data) > 0
@@ -208,7 +208,7 @@ def test_what_admins_ask_the_real_service(
 
 def test_a_trace_of_the_real_service(rest: RestClient, saved: tuple[ServiceClient, str, str]) -> None:
     session_id = saved[1].partition(":")[0]
-    assert rest.export_session_trace(session_id).result(30).startswith("http://in.process/")
+    assert rest.export_session_trace(session_id).result(30).startswith("http://in-process/")
     with pytest.raises(tinker_hl.NotFoundError):
         awaited(rest.export_session_trace_async("no-such-session"))
 

@@ -281,7 +281,7 @@ class Drill:
 
     def _new_service(self) -> ServiceClient:
         return ServiceClient(
-            base_url="http://in.process",
+            base_url="http://in-process",
             api_key=KEY,
             transport=self.network,
             clock=InstantClock(),

@@ -119,7 +119,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     engine = OpenEngine(models)
     app = create_app(Settings(data_dir=tmp_path_factory.mktemp("n04"), models=models, api_keys=(KEY,)), engine)
     transport = AsgiTransport(app)
-    with ServiceClient(base_url="http://in.process", api_key=KEY, transport=transport) as service:
+    with ServiceClient(base_url="http://in-process", api_key=KEY, transport=transport) as service:
         training = service.create_lora_training_client(MODEL, rank=4, seed=3).result(110)
         yield Way(training, engine)
     loop.run(transport.aclose()).result(30)
@@ -256,7 +256,7 @@ def test_n04_a_traced_loss_has_the_gradient_of_plain_autograd(way: Way, server_s
 
     data = policy_data()
     session = way.training._calls.session
-    with ServiceClient(base_url="http://in.process", api_key=KEY, transport=session.connection.transport) as service:
+    with ServiceClient(base_url="http://in-process", api_key=KEY, transport=session.connection.transport) as service:
         training = service.create_lora_training_client(MODEL, rank=4, seed=3).result(60)
         # Whatever the service offers.
         object.__setattr__(service._session.connection.capabilities, "custom_loss_server_side", server_side)

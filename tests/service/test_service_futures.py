@@ -22,7 +22,9 @@ def made(request_id: str, **more: Any) -> Promise:
 
 
 def futures(clock: MovedClock | None = None, known: str = "") -> Futures:
-    return Futures(clock or MovedClock(), 300.0, recall=lambda _: None, existed=lambda request_id: request_id == known)
+    return Futures(
+        clock or MovedClock(), 300.0, recall=lambda _: None, existed=lambda request_id, _: request_id == known
+    )
 
 
 def test_every_waiter_is_woken_at_once() -> None:
@@ -117,6 +119,23 @@ def test_a_feed_tells_each_completion_until_it_is_acknowledged(steps: list[Any])
             assert after == announced
 
     asyncio.run(story())
+
+
+def test_news_that_nobody_asks_for_go_with_their_results() -> None:
+    """Clients before 0.23 ask for each result by itself: their feeds would grow as long as their session."""
+    clock = MovedClock()
+    held = futures(clock)
+    feed = held.feed("s:sample:0", 0)
+    for number in range(20):
+        promise = held.add(made(str(number), feed=feed))
+        promise.resolve(JsonAnswer({}))
+        if number % 2:
+            held.delivered(promise)
+    for left in ([str(number) for number in range(0, 20, 2)], []):  # those that nobody fetched are kept from now on
+        clock.ahead += 301.0
+        held.sweep(lambda _: True)
+        news, cursor = asyncio.run(feed.after(0, 0))
+        assert ([promise.request_id for promise in news], cursor) == (left, 20)
 
 
 def test_a_poll_is_held_and_ends_with_the_result(bench: Bench) -> None:

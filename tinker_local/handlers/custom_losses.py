@@ -30,6 +30,9 @@ async def create_custom_loss(call: Call) -> Result:
     kept = service.losses.loss(loss_id)
     if kept is not None and kept.fingerprint != fingerprint:
         raise conflict(f"{loss_id} is another loss; count on")
+    most = service.settings.max_custom_losses
+    if kept is None and service.losses.count(session.session_id) >= most:
+        raise bad_request(f"the session has {most} custom losses already (max_custom_losses); use those", "too_many")
     nodes = [{"args": [], "kwargs": {}, **node} for node in body["graph"]["nodes"]]
     check_graph(body["inputs"], nodes, service.settings.custom_loss_nodes)
     promise = Promise(request_id=loss_id, owner=call.owner, session_id=session.session_id, fingerprint=fingerprint)

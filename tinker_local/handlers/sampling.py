@@ -7,7 +7,7 @@ from typing import Any
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, Promise, SampleAnswer
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.runs.samplers import Source, sampler_id_of
+from tinker_local.runs.samplers import MOST_CLIENTS, Source, sampler_id_of
 from tinker_local.runs.submission import fingerprint_of, repeat
 from tinker_local.scheduler import Work
 from tinker_local.store.paths import CheckpointPath
@@ -30,6 +30,7 @@ async def create_sampling_session(call: Call) -> Result:
     if existing is not None:
         _check_same(existing.record, body)
         return answer
+    service.samplers.check_room(call.owner)
     sampler = service.samplers.add(_record(call, session.session_id, sampler_id))
     try:
         await service.records.write(service.records.put_sampler(sampler.record))
@@ -44,6 +45,8 @@ async def create_sampling_session(call: Call) -> Result:
 async def join_sampling_session(call: Call) -> Result:
     """Give a copy of a sampling client its number."""
     sampler = call.service.samplers.get(call.body["sampling_session_id"], call.owner)
+    if sampler.clients >= MOST_CLIENTS:
+        raise bad_request(f"a sampling session has at most {MOST_CLIENTS} clients; open another one", "too_many")
     sampler.clients += 1
     return {"type": "join_sampling_session", "client_counter": sampler.clients}
 
@@ -64,6 +67,8 @@ async def sample(call: Call) -> Result:
         return _sample_without_session(call)
     if body.get("seq_id") is None:
         raise invalid(("body", "seq_id"), "it is needed beside sampling_session_id", "required")
+    if body["seq_id"] // CLONE > MOST_CLIENTS:
+        raise invalid(("body", "seq_id"), f"it is beyond those of {MOST_CLIENTS} clients", "maximum")
     sampler = service.samplers.get(body["sampling_session_id"], call.owner)
     request_id = f"{sampler.sampler_id}:{body['seq_id']}"
     fingerprint = fingerprint_of("sample", body)

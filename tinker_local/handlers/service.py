@@ -18,7 +18,21 @@ _CLIENT_CONFIG = {
     "custom_loss_server_side": True,
     "create_model_via_load_weights": True,
 }
-LIMITS = ("max_lora_rank", "max_num_samples", "max_pending_samples", "max_body_bytes", "max_inflated_bytes")
+LIMITS = (
+    "max_lora_rank",
+    "max_num_samples",
+    "max_pending_samples",
+    "max_pending_requests",
+    "max_body_bytes",
+    "max_inflated_bytes",
+    "max_small_body_bytes",
+    "max_metadata_bytes",
+    "max_sessions",
+    "max_models",
+    "max_samplers",
+    "max_custom_losses",
+    "max_checkpoints",
+)
 """The settings that say what is refused."""
 _DYNAMIC_CONFIG = {"refresh_interval_sec": 300, "sample_cancel_enabled": True, "sample_cancel_max_batch_size": 64}
 

@@ -10,6 +10,7 @@ from tinker_local.clock import rfc3339
 from tinker_local.downloads import trace_link
 from tinker_local.errors import bad_request, invalid
 from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.handlers.labels import check_labels
 from tinker_local.store.records import SessionRecord
 
 __all__ = ["HANDLERS"]
@@ -23,6 +24,7 @@ _TRACE_WAIT_SECONDS = 1.0
 
 async def create_session(call: Call) -> Result:
     """Open a session."""
+    check_labels(call)
     body = call.body
     session = await call.service.sessions.create(
         call.owner,
@@ -81,6 +83,7 @@ async def get_session(call: Call) -> Result:
 
 async def assign_session_project(call: Call) -> Result:
     """Move it."""
+    check_labels(call)
     sessions, project_id = call.service.sessions, call.body["project_id"]
     if not project_id.strip():
         raise bad_request("project_id is empty")

@@ -11,6 +11,7 @@ from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.handlers.custom_losses import CUSTOM, definition_of
+from tinker_local.handlers.labels import check_labels
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
 from tinker_local.service import Service
@@ -81,7 +82,7 @@ async def unload_model(call: Call) -> Result:
 
     async def run() -> Answer:
         await engine.unload_adapter(model.model_id)
-        model.unloaded = True
+        service.models.freed(model)
         service.audit.note("run_unload", call.owner, model_id=model.model_id)
         return JsonAnswer({"type": "unload_model", "model_id": model.model_id})
 
@@ -163,7 +164,13 @@ def slot_taken(service: Service, model_id: str, fingerprint: bytes) -> dict[str,
 
 
 def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora: LoraSpec, fingerprint: bytes) -> Model:
-    """Take a model in, which the engine has yet to make."""
+    """Take a model in, which the engine has yet to make.
+
+    Raises:
+        ApiError: there is no room for another one, or its labels are too long.
+    """
+    check_labels(call)
+    call.service.models.check_room(call.owner)
     now = call.service.clock.wall()
     record = RunRecord(
         run_id=model_id,

@@ -11,6 +11,7 @@ from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer
 from tinker_local.handlers.call import Call, Handler, Result
+from tinker_local.handlers.labels import check_labels
 from tinker_local.handlers.training import new_model, slot_taken
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.samplers import sampler_id_of
@@ -67,6 +68,8 @@ async def copy_weights(call: Call) -> Result:
     done = service.records.copy(call.owner, key) if key else None
     if done is not None:
         return {"tinker_path": done}
+    check_labels(call)
+    service.checkpoints.check_room(call.owner)
     token = call.request.headers.get(_TOKEN_HEADER) or body.get("weights_access_token")
     source = service.checkpoints.loadable(CheckpointPath.parse(body["source_path"]), call.whose, token)
     service.audit.note_checkpoint("read", call.owner, source, purpose="copy")
@@ -113,6 +116,8 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool, se
     repeated = service.intake.repeated(model, seq_id, fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
+    check_labels(call)
+    service.checkpoints.check_room(call.owner)
     name = body["path"] if body.get("path") is not None else f"unnamed-{uuid.uuid4().hex[:12]}"
     path = CheckpointPath.make(model.model_id, kind, name)
     service.checkpoints.expiry(body.get("ttl_seconds"))
@@ -166,6 +171,7 @@ def _save_unnamed(call: Call) -> Result:
     repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
+    service.samplers.check_room(call.owner)
     sampler_id = sampler_id_of(model.record.session_id, body["sampling_session_seq_id"])
     if service.samplers.find(sampler_id) is not None:
         raise conflict(f"sampling session {sampler_id} exists already; count on")

@@ -12,6 +12,7 @@ from tinker_local.engine.protocol import EngineDiedError, LoraSpec, UserFaultErr
 from tinker_local.errors import not_found, too_many
 from tinker_local.futures import Category
 from tinker_local.runs.order import SequenceOrder
+from tinker_local.runs.quota import Quota
 from tinker_local.runs.sessions import Sessions
 from tinker_local.scheduler import Lane, Work
 from tinker_local.store.paths import TRAINING
@@ -80,8 +81,10 @@ class Model:
             self.lane.add(ready)
         self._note_gap(before, now)
 
-    def check_room(self) -> None:
-        """Raises `ApiError` 429 if too many requests wait for a gap to be filled."""
+    def check_room(self, most: int) -> None:
+        """Raises `ApiError` 429 if `most` requests wait for the engine, or too many for a gap to be filled."""
+        if len(self.lane) >= most:
+            raise too_many(f"{most} requests of this model wait already (max_pending_requests); fetch results first")
         if len(self.order) >= _MOST_HELD:
             raise too_many(f"{_MOST_HELD} requests wait for sequence id {self.order.next_id}; send that one first", 5)
 
@@ -110,6 +113,7 @@ class Models:
         clock: Clock,
         life: Callable[[], int],
         unnumbered: Callable[[str], tuple[int, dict[str, str]]],
+        most: int,
     ) -> None:
         """Begin with those of the records.
 
@@ -120,6 +124,7 @@ class Models:
             life: the engine's present life.
             unnumbered: how many requests without a number an earlier life of the service took for a model, and their
                 ids by their idempotency keys.
+            most: how many an owner may have.
         """
         self._records = records
         self._sessions = sessions
@@ -127,10 +132,22 @@ class Models:
         self._life = life
         self._unnumbered = unnumbered
         self._models: dict[str, Model] = {}
+        self._quota = Quota("models", most, "max_models", "unload some, or finish their session")
+
+    def check_room(self, owner: str) -> None:
+        """Raises `ApiError` 400 if this owner may have no more."""
+        self._quota.check(owner)
 
     def add(self, model: Model) -> None:
         """A new model."""
         self._models[model.model_id] = model
+        self._quota.more(model.record.owner)
+
+    def freed(self, model: Model) -> None:
+        """It was unloaded, and no longer counts."""
+        if not model.unloaded:
+            model.unloaded = True
+            self._quota.fewer(model.record.owner)
 
     def find(self, model_id: str) -> Model | None:
         """A model of an open session; one that was made before a restart is known by its record."""
@@ -141,7 +158,7 @@ class Models:
                 return None
             count, keys = self._unnumbered(model_id)
             model = Model(record, life=-1, unnumbered=count, by_key=keys)
-            self._models[model_id] = model
+            self.add(model)
         return model
 
     def get(self, model_id: str, owner: str) -> Model:
@@ -186,7 +203,8 @@ class Models:
 
     def forget(self, model: Model) -> None:
         """Its session is over."""
-        self._models.pop(model.model_id, None)
+        if self._models.pop(model.model_id, None) is not None and not model.unloaded:
+            self._quota.fewer(model.record.owner)
 
     def is_lost(self, model: Model) -> bool:
         """Whether its weights were in an engine that is no more."""

@@ -11,13 +11,17 @@ import attrs
 
 from tinker_local.engine.protocol import EngineError, UserFaultError
 from tinker_local.errors import not_found
+from tinker_local.runs.quota import Quota
 from tinker_local.runs.sessions import Sessions
 from tinker_local.store.folders import Folders
 from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import Records, SamplerRecord
 from tinker_local.supervision import Supervision
 
-__all__ = ["EngineSamplers", "Sampler", "Samplers", "Source", "sampler_id_of"]
+__all__ = ["MOST_CLIENTS", "EngineSamplers", "Sampler", "Samplers", "Source", "sampler_id_of"]
+
+MOST_CLIENTS = 65_536
+"""Copies of a client that one sampling session may have: each has news of its own in memory."""
 
 
 def sampler_id_of(session_id: str, sampling_session_seq_id: int) -> str:
@@ -161,16 +165,23 @@ class Sampler:
 class Samplers:
     """All sampling sessions of open sessions."""
 
-    def __init__(self, records: Records, sessions: Sessions, engine: EngineSamplers) -> None:
+    def __init__(self, records: Records, sessions: Sessions, engine: EngineSamplers, most: int) -> None:
+        """`most` of them one owner may have."""
         self._records = records
         self._sessions = sessions
         self._engine = engine
         self._samplers: dict[str, Sampler] = {}
+        self._quota = Quota("sampling sessions", most, "max_samplers", "finish the session that has them")
+
+    def check_room(self, owner: str) -> None:
+        """Raises `ApiError` 400 if this owner may have no more."""
+        self._quota.check(owner)
 
     def add(self, record: SamplerRecord) -> Sampler:
         """A new sampling session."""
         sampler = Sampler(record, Source.of_record(record))
         self._samplers[record.sampler_id] = sampler
+        self._quota.more(record.owner)
         self._engine.hold(sampler.source)
         return sampler
 
@@ -212,4 +223,5 @@ class Samplers:
     async def forget(self, sampler: Sampler) -> None:
         """Its session is over."""
         if self._samplers.pop(sampler.sampler_id, None) is not None:
+            self._quota.fewer(sampler.record.owner)
             await self._engine.release(sampler.source)

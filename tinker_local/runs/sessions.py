@@ -10,6 +10,7 @@ import attrs
 
 from tinker_local.clock import Clock
 from tinker_local.errors import gone, not_found
+from tinker_local.runs.quota import Quota
 from tinker_local.store.records import Records, SessionRecord
 
 __all__ = ["ACTIVE", "Session", "Sessions"]
@@ -34,7 +35,8 @@ class Session:
 class Sessions:
     """All open sessions, those from before a restart included; ended ones are in the records."""
 
-    def __init__(self, records: Records, clock: Clock) -> None:
+    def __init__(self, records: Records, clock: Clock, most: int) -> None:
+        """`most` of one owner may be open at once."""
         self._records = records
         self._clock = clock
         now = clock.monotonic()
@@ -44,6 +46,9 @@ class Sessions:
             for key, session_id in records.session_keys().items()
             if session_id in self._open
         }
+        self._quota = Quota("open sessions", most, "max_sessions", "finish one, or wait until a silent one ends")
+        for session in self._open.values():
+            self._quota.more(session.record.owner)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -63,6 +68,7 @@ class Sessions:
         repeated = self._by_key.get((owner, idempotency_key or ""))
         if repeated is not None and self.is_open(repeated.session_id):
             return repeated
+        self._quota.check(owner)
         record = SessionRecord(
             session_id=str(uuid.uuid4()),
             owner=owner,
@@ -76,6 +82,7 @@ class Sessions:
         )
         session = Session(record, self._clock.monotonic())
         self._open[record.session_id] = session
+        self._quota.more(owner)
         statements = [self._records.put_session(record)]
         if idempotency_key:
             self._by_key[owner, idempotency_key] = session
@@ -120,6 +127,7 @@ class Sessions:
     async def end(self, session: Session, status: dict[str, Any]) -> None:
         """It is over from now on; the first reason stays."""
         if self._open.pop(session.session_id, None) is not None:
+            self._quota.fewer(session.record.owner)
             self._by_key = {key: other for key, other in self._by_key.items() if other is not session}
             session.record = attrs.evolve(session.record, status=status, ended_at=self._clock.wall())
             await self._records.write(

@@ -47,7 +47,9 @@ def fingerprint_of_pass(call: ForwardBackwardCall) -> bytes:
 class Intake:
     """Where models' requests come in."""
 
-    def __init__(self, futures: Futures, models: Models, monotonic: Callable[[], float]) -> None:
+    def __init__(self, futures: Futures, models: Models, monotonic: Callable[[], float], most: int) -> None:
+        """`most` requests of one model may wait at once."""
+        self._most = most
         self._futures = futures
         self._models = models
         self._monotonic = monotonic
@@ -94,7 +96,7 @@ class Intake:
         self, model: Model, seq_id: int | None, fingerprint: bytes, run: Run, idempotency_key: str | None
     ) -> dict[str, Any]:
         """Take a new request in; `run` is the work, whose first step is the engine's call."""
-        model.check_room()
+        model.check_room(self._most)
         if seq_id is None:
             model.unnumbered += 1
         number = f"u{model.unnumbered}" if seq_id is None else str(seq_id)

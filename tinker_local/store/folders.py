@@ -10,6 +10,7 @@ left by a process that died: old versions whose successor never came go back to 
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,16 @@ from typing import Any
 from tinker_local import durable
 from tinker_local.store.paths import CheckpointPath
 
-__all__ = ["RUN_FILE", "Folders"]
+__all__ = ["RUN_FILE", "Folders", "is_plain"]
 
 RUN_FILE = "run.json"
 _STAGING = ".staging"
 _OLD = "old-"
+
+
+def is_plain(path: Path) -> bool:
+    """Whether it is a file itself, and no link to one: somebody may have put a link into a folder."""
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 class Folders:
@@ -62,9 +68,9 @@ class Folders:
         return sum(file.stat().st_size for file in target.iterdir() if file.is_file())
 
     def copy(self, source: CheckpointPath, staged: Path) -> None:
-        """Fill a staged folder with the files of a checkpoint; they share their storage."""
+        """Fill a staged folder with the files of a checkpoint, links left out; they share their storage."""
         for file in self.at(source).iterdir():
-            if file.name != RUN_FILE and file.is_file():
+            if file.name != RUN_FILE and is_plain(file):
                 os.link(file, staged / file.name)
 
     def discard(self, staged: Path) -> None:

@@ -43,6 +43,11 @@ class LossRecords:
         """One of them."""
         return next(map(_record, self._database.read("SELECT * FROM custom_losses WHERE loss_id = ?", loss_id)), None)
 
+    def count(self, session_id: str) -> int:
+        """How many a session has."""
+        (row,) = self._database.read("SELECT count(*) FROM custom_losses WHERE session_id = ?", session_id)
+        return int(row[0])
+
     def drop_session(self, session_id: str) -> Statement:
         """The session is over."""
         return "DELETE FROM custom_losses WHERE session_id = ?", (session_id,)

@@ -18,6 +18,7 @@ __all__ = ["Room", "tensor_from_json", "tensor_from_proto"]
 
 MAX_ELEMENTS = 2**27
 """Elements of all dense tensors of one request (1 GiB as int64)."""
+_MOST_DIMENSIONS = 8
 
 _NUMPY_DTYPES: dict[str, type[np.generic]] = {"int64": np.int64, "float32": np.float32}
 
@@ -36,7 +37,13 @@ class Room:
     elements: int = MAX_ELEMENTS
 
     def take(self, shape: Sequence[int], loc: Loc) -> None:
-        """Count a tensor in. Raises `WireFault` when the request as a whole grows too large."""
+        """Count a tensor in. Raises `WireFault` when the request as a whole grows too large, or the shape is none that
+        an array can have: one of no elements may name lengths without an end.
+        """
+        if len(shape) > _MOST_DIMENSIONS or max(shape, default=0) > MAX_ELEMENTS:
+            raise WireFault(
+                (*loc, "shape"), f"a shape has at most {_MOST_DIMENSIONS} lengths, each at most {MAX_ELEMENTS}"
+            )
         self.elements -= math.prod(shape)
         if self.elements < 0:
             raise WireFault(loc, f"the tensors of one request hold at most {MAX_ELEMENTS} elements; send fewer data")

@@ -17,12 +17,14 @@ from tinker_proto import tinker_public_pb2 as pb
 from tinker_local.engine.protocol import ImageInput
 from tinker_local.wire.faults import Loc, WireFault
 
-__all__ = ["MAX_IMAGE_BYTES", "MAX_TOKEN_ID", "InputRow", "row_from_json", "row_from_proto"]
+__all__ = ["MAX_IMAGE_BYTES", "MAX_POSITIONS", "MAX_TOKEN_ID", "InputRow", "row_from_json", "row_from_proto"]
 
 _Id = TypeVar("_Id", np.int32, np.int64)
 
 MAX_TOKEN_ID = 2**31 - 1
 MAX_IMAGE_BYTES = 32 * 2**20
+MAX_POSITIONS = 2**20
+"""Of one model input."""
 _MOST_POSITIONS = 2**17
 """Of one image: more than any model's context, and little enough to be harmless."""
 
@@ -47,9 +49,15 @@ class _Row:
         self._images: list[ImageInput] = []
         self._length = 0
 
-    def add_tokens(self, tokens: NDArray[np.int32]) -> None:
+    def add_tokens(self, tokens: NDArray[np.int32], loc: Loc) -> None:
+        self._take(tokens.size, loc)
         self._parts.append(tokens)
-        self._length += tokens.size
+
+    def _take(self, positions: int, loc: Loc) -> None:
+        """Count positions in before they cost anything: a few bytes of an image's chunk can name many."""
+        self._length += positions
+        if self._length > MAX_POSITIONS:
+            raise WireFault(loc, f"the model input has more than {MAX_POSITIONS} positions, images counted in")
 
     def add_image(self, data: bytes, expected_tokens: int | None, loc: Loc) -> None:
         if expected_tokens is None:
@@ -59,8 +67,9 @@ class _Row:
         if not 0 < len(data) <= MAX_IMAGE_BYTES:
             raise WireFault((*loc, "data"), f"an image has between 1 and {MAX_IMAGE_BYTES} bytes, not {len(data)}")
         image = ImageInput(start=self._length, length=expected_tokens, data=np.frombuffer(data, dtype=np.uint8))
+        self._take(expected_tokens, (*loc, "expected_tokens"))
         self._images.append(image)
-        self.add_tokens(np.zeros(expected_tokens, np.int32))
+        self._parts.append(np.zeros(expected_tokens, np.int32))
 
     def complete(self, loc: Loc) -> InputRow:
         if not self._length:
@@ -78,7 +87,7 @@ def row_from_json(model_input: Mapping[str, Any], loc: Loc) -> InputRow:
         if kind == "image":
             row.add_image(_decoded(chunk["data"], where), chunk.get("expected_tokens"), where)
         elif kind == "encoded_text":
-            row.add_tokens(_token_row(chunk["tokens"], (*where, "tokens")))
+            row.add_tokens(_token_row(chunk["tokens"], (*where, "tokens")), (*where, "tokens"))
         else:
             _refuse(kind, where)
     return row.complete((*loc, "chunks"))
@@ -98,7 +107,7 @@ def row_from_proto(chunks: Iterable[pb.Chunk], loc: Loc) -> InputRow:
         raw = chunk.encoded_text.tokens
         if len(raw) % 4:
             raise WireFault((*loc, index, "tokens"), f"{len(raw)} bytes are not whole little-endian int32 ids")
-        row.add_tokens(_checked(np.frombuffer(raw, dtype="<i4"), (*loc, index, "tokens")))
+        row.add_tokens(_checked(np.frombuffer(raw, dtype="<i4"), (*loc, index, "tokens")), (*loc, index, "tokens"))
     return row.complete(loc)
 
 

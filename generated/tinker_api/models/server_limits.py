@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="ServerLimits")
 
 
@@ -22,6 +24,22 @@ class ServerLimits:
     """ Of a request's body as it is sent. """
     max_inflated_bytes: int
     """ Of a request's body when it is unpacked. """
+    max_small_body_bytes: int | Unset = UNSET
+    """ Of the body of every request but passes and samples, sent or unpacked. """
+    max_metadata_bytes: int | Unset = UNSET
+    """ Of the labels of one session, run or checkpoint, as JSON. """
+    max_sessions: int | Unset = UNSET
+    """ Open at once. """
+    max_models: int | Unset = UNSET
+    """ In open sessions. """
+    max_samplers: int | Unset = UNSET
+    """ Sampling sessions in open sessions. """
+    max_custom_losses: int | Unset = UNSET
+    """ Of one session. """
+    max_checkpoints: int | Unset = UNSET
+    """ Kept at once. """
+    max_pending_requests: int | Unset = UNSET
+    """ Of one model, that wait at once; 429 beyond. """
 
     def to_dict(self) -> dict[str, Any]:
         max_lora_rank = self.max_lora_rank
@@ -34,6 +52,22 @@ class ServerLimits:
 
         max_inflated_bytes = self.max_inflated_bytes
 
+        max_small_body_bytes = self.max_small_body_bytes
+
+        max_metadata_bytes = self.max_metadata_bytes
+
+        max_sessions = self.max_sessions
+
+        max_models = self.max_models
+
+        max_samplers = self.max_samplers
+
+        max_custom_losses = self.max_custom_losses
+
+        max_checkpoints = self.max_checkpoints
+
+        max_pending_requests = self.max_pending_requests
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -45,6 +79,22 @@ class ServerLimits:
                 "max_inflated_bytes": max_inflated_bytes,
             }
         )
+        if max_small_body_bytes is not UNSET:
+            field_dict["max_small_body_bytes"] = max_small_body_bytes
+        if max_metadata_bytes is not UNSET:
+            field_dict["max_metadata_bytes"] = max_metadata_bytes
+        if max_sessions is not UNSET:
+            field_dict["max_sessions"] = max_sessions
+        if max_models is not UNSET:
+            field_dict["max_models"] = max_models
+        if max_samplers is not UNSET:
+            field_dict["max_samplers"] = max_samplers
+        if max_custom_losses is not UNSET:
+            field_dict["max_custom_losses"] = max_custom_losses
+        if max_checkpoints is not UNSET:
+            field_dict["max_checkpoints"] = max_checkpoints
+        if max_pending_requests is not UNSET:
+            field_dict["max_pending_requests"] = max_pending_requests
 
         return field_dict
 
@@ -61,12 +111,36 @@ class ServerLimits:
 
         max_inflated_bytes = d.pop("max_inflated_bytes")
 
+        max_small_body_bytes = d.pop("max_small_body_bytes", UNSET)
+
+        max_metadata_bytes = d.pop("max_metadata_bytes", UNSET)
+
+        max_sessions = d.pop("max_sessions", UNSET)
+
+        max_models = d.pop("max_models", UNSET)
+
+        max_samplers = d.pop("max_samplers", UNSET)
+
+        max_custom_losses = d.pop("max_custom_losses", UNSET)
+
+        max_checkpoints = d.pop("max_checkpoints", UNSET)
+
+        max_pending_requests = d.pop("max_pending_requests", UNSET)
+
         server_limits = cls(
             max_lora_rank=max_lora_rank,
             max_num_samples=max_num_samples,
             max_pending_samples=max_pending_samples,
             max_body_bytes=max_body_bytes,
             max_inflated_bytes=max_inflated_bytes,
+            max_small_body_bytes=max_small_body_bytes,
+            max_metadata_bytes=max_metadata_bytes,
+            max_sessions=max_sessions,
+            max_models=max_models,
+            max_samplers=max_samplers,
+            max_custom_losses=max_custom_losses,
+            max_checkpoints=max_checkpoints,
+            max_pending_requests=max_pending_requests,
         )
 
         return server_limits
