@@ -233,21 +233,21 @@ PROMISES = (
         "N1",
         "Sampling logprobs == training logprobs",
         "mean abs diff <= 1e-5",
-        ("engine/test_engine_sampling.py::test_sample_logprobs_are_training_logprobs",),
+        ("engine/test_engine_sampling.py::test_n01_sample_logprobs_are_training_logprobs",),
     ),
     Promise(
         "N2",
         "The exported adapter in plain peft",
         "<= 1e-4 a token",
-        ("engine/test_engine_training.py::test_agrees_with_plain_peft",),
+        ("engine/test_engine_training.py::test_n02_agrees_with_plain_peft",),
     ),
     Promise(
         "N3",
         "Same seed, same tokens; samples of one request differ; independent of batch mates",
         "always",
         (
-            "engine/test_engine_sampling.py::test_same_seed_same_tokens_whoever_shares_the_batch",
-            "engine/test_engine_sampling.py::test_requests_without_a_seed_differ",
+            "engine/test_engine_sampling.py::test_n03_same_seed_same_tokens_whoever_shares_the_batch",
+            "engine/test_engine_sampling.py::test_n03_requests_without_a_seed_differ",
         ),
     ),
     Promise(

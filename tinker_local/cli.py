@@ -92,6 +92,13 @@ DATA_DIR_BUSY = 75
     help="Have torch compile training passes. It needs a C++ compiler, and the first passes take minutes.",
 )
 @click.option(
+    "--kv-cache-tokens",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Tokens of each base model whose keys and values are kept at once for samples; more samples wait.  [default: "
+    "what a quarter of the memory holds, on a GPU a third of what the weights leave]",
+)
+@click.option(
     "--engine",
     "engine_kind",
     type=click.Choice(["torch", "null"]),
@@ -132,6 +139,7 @@ def serve(
     dtype: Literal["float32", "bfloat16"] | None,
     activation_checkpointing: bool,
     compiled: bool,
+    kv_cache_tokens: int | None,
     engine_kind: str,
     log_level: str,
     log_format: str,
@@ -160,6 +168,7 @@ def serve(
         dtype=dtype,
         activation_checkpointing=activation_checkpointing,
         compiled=compiled,
+        kv_cache_tokens=kv_cache_tokens,
     )
     with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
         asyncio.run(_run(settings, engine_kind, listener, owned=owned))
@@ -328,6 +337,7 @@ def _engine(settings: Settings, kind: str) -> "Engine":
         dtype=settings.dtype,
         activation_checkpointing=settings.activation_checkpointing,
         compiled=settings.compiled,
+        kv_cache_tokens=settings.kv_cache_tokens,
     )
 
 

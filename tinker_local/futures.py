@@ -18,9 +18,20 @@ from tinker_local.engine.protocol import SampleOutput, TrainingOutput
 from tinker_local.errors import gone, not_found
 from tinker_local.wire.results import sample_json, sample_proto, training_json, training_proto
 
-__all__ = ["Answer", "Category", "Failure", "Futures", "JsonAnswer", "Promise", "SampleAnswer", "TrainingAnswer"]
+__all__ = [
+    "Answer",
+    "Category",
+    "Failure",
+    "Futures",
+    "JsonAnswer",
+    "Promise",
+    "QueueState",
+    "SampleAnswer",
+    "TrainingAnswer",
+]
 
 Category = Literal["user", "server", "unknown"]
+QueueState = Literal["active", "paused_capacity", "paused_rate_limit"]
 
 _REMEMBERED = 200_000
 """Ids of promises that are gone, so that a late question is answered 410 and not 404; some 30 MB at most."""
@@ -150,6 +161,8 @@ class Promise:
     """Where its completion is announced, for samples."""
     held_by: str | None = None
     """Why it does not run yet, for people."""
+    queue_state: QueueState = "active"
+    """Why it does not run yet, for programs."""
     answer: Answer | None = attrs.field(default=None, init=False)
     keep_until: float | None = attrs.field(default=None, init=False)
     """Monotonic; None as long as nothing has been delivered and the session lives."""
@@ -171,7 +184,7 @@ class Promise:
         if self.answer is not None:
             return
         self.answer = answer
-        self.held_by = None
+        self.held_by, self.queue_state = None, "active"
         callbacks, self.on_done = self.on_done, []
         for callback in callbacks:
             callback()

@@ -97,5 +97,9 @@ class Settings:
     """Elements that the tensors of an uploaded loss may have, over all of its nodes, for one datum."""
     custom_loss_seconds: float = 30.0
     """How long an uploaded loss may take in one pass, over all of its data."""
+    kv_cache_tokens: int | None = None
+    """Tokens of each base model whose keys and values are kept at once for samples; None takes what a part of the
+    memory holds.
+    """
     max_pending_samples: int = 4096
     """Samples admitted at once; beyond it a submission is answered 429."""

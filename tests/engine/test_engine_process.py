@@ -17,6 +17,7 @@ from tinker_local.engine.protocol import (
     Engine,
     EngineDiedError,
     EngineError,
+    Hold,
     LoraSpec,
     SampleJob,
     TrainingDatum,
@@ -140,6 +141,28 @@ def test_samples_and_training_take_turns(models: list[ModelSource], make_data: M
             await engine.unload_sampler("s")
             with pytest.raises(UserFaultError, match="'s' is not loaded"):
                 await engine.sample(job("late"))
+
+    asyncio.run(scenario())
+
+
+def test_a_sample_that_waits_says_why_until_it_begins(models: list[ModelSource]) -> None:
+    async def scenario() -> None:
+        engine = ProcessEngine(models, threads=1, kv_cache_tokens=40)
+        try:
+            infos = await engine.start()
+            assert [info.kv_cache_tokens for info in infos] == [40, 40]
+            await engine.create_sampler("s", "qwen")
+            told: list[Hold | None] = []
+            first = asyncio.ensure_future(engine.sample(job("first", max_tokens=37)))
+            second = asyncio.ensure_future(engine.sample(job("second", max_tokens=4), told.append))
+            with pytest.raises(UserFaultError, match="ask for at most 37"):
+                await engine.sample(job("never", prompt=np.full(3, 5, np.int32), max_tokens=38))
+            assert (await first).sequences[0].tokens.size == 37
+            assert (await second).sequences[0].tokens.size == 4
+            assert told[-1] is None
+            assert [hold.cause for hold in told if hold is not None] in (["capacity"], ["share"])
+        finally:
+            await engine.close()
 
     asyncio.run(scenario())
 

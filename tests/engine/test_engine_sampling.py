@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+from tinker_local.engine.admitting import MAX_ROWS
 from tinker_local.engine.core import EngineCore
 from tinker_local.engine.protocol import (
     AdamSettings,
@@ -19,7 +20,6 @@ from tinker_local.engine.protocol import (
     TrainingDatum,
     UserFaultError,
 )
-from tinker_local.engine.sampling import MAX_ROWS
 
 MakeData = Callable[..., list[TrainingDatum]]
 CONTEXT = 64
@@ -102,7 +102,7 @@ def test_greedy_is_the_naive_loop(ready: EngineCore, qwen: Path) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["s", "t"])
-def test_sample_logprobs_are_training_logprobs(ready: EngineCore, sampler: str) -> None:
+def test_n01_sample_logprobs_are_training_logprobs(ready: EngineCore, sampler: str) -> None:
     """N1, for samples and for the prompt."""
     given = prompt(11, 3)
     output = one(ready, sampler_id=sampler, prompt=given, num_samples=4, max_tokens=30, seed=5, prompt_logprobs=True)
@@ -119,7 +119,7 @@ def test_sample_logprobs_are_training_logprobs(ready: EngineCore, sampler: str) 
         np.testing.assert_allclose(output.prompt_logprobs[1:], trained[:10], atol=2e-5)
 
 
-def test_same_seed_same_tokens_whoever_shares_the_batch(ready: EngineCore) -> None:
+def test_n03_same_seed_same_tokens_whoever_shares_the_batch(ready: EngineCore) -> None:
     """N3: alone, in a crowd of other lengths, adapters and settings, and joining late."""
     mine = [
         SampleJob(
@@ -145,7 +145,7 @@ def test_same_seed_same_tokens_whoever_shares_the_batch(ready: EngineCore) -> No
         assert expected.sequences[0].tokens.tolist() != expected.sequences[1].tokens.tolist()
 
 
-def test_requests_without_a_seed_differ(ready: EngineCore) -> None:
+def test_n03_requests_without_a_seed_differ(ready: EngineCore) -> None:
     first, second = (one(ready, prompt=prompt(5), max_tokens=20).sequences[0].tokens.tolist() for _ in range(2))
     assert first != second
 

@@ -131,7 +131,7 @@ def peft_model(folder: Path, checkpoint: Path) -> Any:
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("base", ["qwen", "llama"])
-def test_agrees_with_plain_peft(
+def test_n02_agrees_with_plain_peft(
     core: EngineCore, make_data: MakeData, base: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """N2: peft loads what we save; logprobs, gradients and one AdamW step are the same."""

@@ -20,6 +20,7 @@ from tinker_local.engine.protocol import (
     AdamSettings,
     Engine,
     EngineDiedError,
+    OnHold,
     SampleJob,
     SampleOutput,
     TrainingDatum,
@@ -94,10 +95,10 @@ class GatedEngine(NullEngine):
         if self._deaths != deaths:
             raise EngineDiedError("it died at the gate")
 
-    async def sample(self, job: SampleJob) -> SampleOutput:
+    async def sample(self, job: SampleJob, on_hold: OnHold | None = None) -> SampleOutput:
         self.told.append(("sample", job.job_id))
         await self._through()
-        return await super().sample(job)
+        return await super().sample(job, on_hold)
 
 
 class Api:

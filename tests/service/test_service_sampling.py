@@ -1,9 +1,17 @@
 """Sampling sessions: opened on a base model, a checkpoint or weights in memory; samples admitted, repeated, refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from service_bench import Api, Bench, GatedEngine, sample_body
+
+import tinker_local
+from tinker_local.engine.process import ProcessEngine
+from tinker_local.engine.protocol import Hold, OnHold, SampleJob, SampleOutput
+from tinker_local.settings import ModelSource
+
+TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
 
 
 def saved_for_sampler(api: Api, model_id: str, seq_id: int, name: str = "ck") -> str:
@@ -120,6 +128,48 @@ def test_more_than_the_most_are_sent_away_and_welcome_later(bench: Bench) -> Non
     for promise in admitted:
         api.result(promise)
     assert "sequences" in api.result(api.sample(sampler_id, 2))
+
+
+class HoldingEngine(GatedEngine):
+    """Says that a sample waits, for as long as the gate is closed."""
+
+    hold = Hold("capacity", "the cache is full")
+
+    async def sample(self, job: SampleJob, on_hold: OnHold | None = None) -> SampleOutput:
+        assert on_hold is not None
+        on_hold(self.hold)
+        await self.gate.wait()
+        on_hold(None)
+        return await super().sample(job, on_hold)
+
+
+@pytest.mark.parametrize(("cause", "state"), [("capacity", "paused_capacity"), ("share", "paused_rate_limit")])
+def test_a_sample_that_waits_says_why_at_each_poll(bench: Bench, cause: Any, state: str) -> None:
+    engine = HoldingEngine()
+    engine.hold = Hold(cause, "for a reason")
+    api = bench.start(engine, long_poll_seconds=0.0)
+    api.do(engine.gate.clear)
+    promise = api.sample(api.sampler(api.session()), 0)
+    asked = {"request_id": promise["request_id"]}
+    waiting = {"type": "try_again", **asked, "queue_state": state, "queue_state_reason": "for a reason"}
+    assert api.ok("retrieve_future", body=asked) == waiting
+    api.do(engine.gate.set)
+    assert "sequences" in api.result(promise)
+
+
+def test_a_sample_that_can_never_fit_the_cache_is_refused_by_field(bench: Bench) -> None:
+    api = bench.start(ProcessEngine([TINY], threads=1, kv_cache_tokens=100), models=(TINY,), long_poll_seconds=20.0)
+    (model,) = api.ok("get_server_capabilities")["supported_models"]
+    assert model["kv_cache_tokens"] == 100
+    sampler_id = api.sampler(api.session(), base_model=TINY.name)
+    body = sample_body(sampler_id, 0, prompt={"chunks": [{"tokens": [5] * 60}]})
+    error = api.refused(422, "sample", body={**body, "sampling_params": {"max_tokens": 41}})["detail"][0]
+    assert error["loc"] == ["body", "sampling_params", "max_tokens"]
+    assert "ask for at most 40" in error["msg"]
+    error = api.refused(422, "sample", body={**body, "prompt": {"chunks": [{"tokens": [5] * 100}]}})["detail"][0]
+    assert error["loc"] == ["body", "prompt"]
+    fitting = {**body, "sampling_params": {"max_tokens": 40, "stop": []}}
+    assert len(api.result(api.ok("sample", body=fitting))["sequences"][0]["tokens"]) == 40
 
 
 def test_sampling_without_a_session(api: Api) -> None:

@@ -102,6 +102,8 @@ class SupportedModel(Answer):
     sampleable: bool | None = None
     tokenizer_id: str | None = None
     """A folder or a hub name; an extension of this project's service, None elsewhere."""
+    kv_cache_tokens: int | None = None
+    """The most tokens that a prompt and its `max_tokens` may have together; an extension as well."""
 
 
 @attrs.frozen(kw_only=True)

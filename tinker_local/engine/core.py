@@ -13,6 +13,7 @@ import attrs
 import torch
 
 from tinker_local.engine import checkpoint
+from tinker_local.engine.admitting import cache_tokens_for
 from tinker_local.engine.base_model import BaseModel, load_base_model, pick_device
 from tinker_local.engine.custom_loss import CUSTOM, CustomLoss
 from tinker_local.engine.lora import LoraWeights
@@ -51,6 +52,7 @@ class EngineCore:
         dtype: Any,
         activation_checkpointing: bool = False,
         compiled: bool = False,
+        kv_cache_tokens: int | None = None,
     ) -> list[BaseModelInfo]:
         """Load the base models.
 
@@ -72,6 +74,9 @@ class EngineCore:
             for name in (source.name, *source.aliases):
                 if self.bases.setdefault(name, base) is not base:
                     raise EngineError(f"two base models are called {name!r}")
+        for base in dict.fromkeys(self.bases.values()):
+            tokens = kv_cache_tokens or cache_tokens_for(base, share=1 / len(models))
+            base.info = attrs.evolve(base.info, kv_cache_tokens=tokens)
             infos.append(base.info)
         return infos
 

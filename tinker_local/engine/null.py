@@ -17,6 +17,7 @@ from tinker_local.engine.protocol import (
     EngineDiedError,
     EngineError,
     LoraSpec,
+    OnHold,
     OptimizerFamily,
     OptimizerSettings,
     SampledTokens,
@@ -152,8 +153,8 @@ class NullEngine:
         """See `Engine.unload_sampler`."""
         self._samplers.discard(sampler_id)
 
-    async def sample(self, job: SampleJob) -> SampleOutput:
-        """See `Engine.sample`. Token i is i; nothing stops a sample but its length."""
+    async def sample(self, job: SampleJob, on_hold: OnHold | None = None) -> SampleOutput:
+        """See `Engine.sample`. Token i is i; nothing stops a sample but its length, and none waits."""
         self._check_running()
         if job.sampler_id not in self._samplers:
             raise EngineError(f"no sampler {job.sampler_id}")

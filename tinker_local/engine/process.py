@@ -23,6 +23,7 @@ from tinker_local.engine.protocol import (
     EngineDiedError,
     EngineError,
     LoraSpec,
+    OnHold,
     OptimizerFamily,
     OptimizerSettings,
     SampleJob,
@@ -54,6 +55,7 @@ class ProcessEngine:
         dtype: Literal["float32", "bfloat16"] | None = None,
         activation_checkpointing: bool = False,
         compiled: bool = False,
+        kv_cache_tokens: int | None = None,
         start_seconds: float = 1800.0,
     ) -> None:
         """Describe an engine; nothing runs before `start`.
@@ -65,6 +67,8 @@ class ProcessEngine:
             dtype: of the base weights; None is float32 on the CPU and bfloat16 elsewhere. Adapters are float32.
             activation_checkpointing: whether layers are computed again for their gradients instead of kept.
             compiled: whether training passes are compiled by torch.
+            kv_cache_tokens: tokens of each base model whose keys and values are kept at once for samples; None takes
+                what a part of the memory holds.
             start_seconds: how long loading may take, a download included.
         """
         self._options = {
@@ -74,6 +78,7 @@ class ProcessEngine:
             "dtype": dtype,
             "activation_checkpointing": activation_checkpointing,
             "compiled": compiled,
+            "kv_cache_tokens": kv_cache_tokens,
         }
         self._start_seconds = start_seconds
         self._callbacks: list[Callable[[], Any]] = []
@@ -190,9 +195,11 @@ class ProcessEngine:
         """See `Engine.unload_sampler`."""
         return self._call("unload_sampler", sampler_id=sampler_id)
 
-    def sample(self, job: SampleJob) -> Coroutine[Any, Any, SampleOutput]:
+    def sample(self, job: SampleJob, on_hold: OnHold | None = None) -> Coroutine[Any, Any, SampleOutput]:
         """See `Engine.sample`. Cancelling the awaiting task gives the job's slot back."""
-        return self._sampled(job.job_id, self._call("sample", job=job))
+        if self._child is None:
+            return _not_running()
+        return self._sampled(job.job_id, self._child.call("sample", {"job": job}, on_hold))
 
     async def _sampled(self, job_id: str, answer: Coroutine[Any, Any, SampleOutput]) -> SampleOutput:
         try:
@@ -230,6 +237,7 @@ class _Child:
         self._reader, self._writer, self._died = reader, writer, died
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._on_hold: dict[int, OnHold] = {}
         self._ended = self._closing = False
         self._listening = asyncio.create_task(self._listen())
 
@@ -241,13 +249,17 @@ class _Child:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         return cls(process, reader, writer, died)
 
-    def call(self, method: str, arguments: Mapping[str, Any]) -> Coroutine[Any, Any, Any]:
-        """Send at once; the coroutine waits for the answer."""
+    def call(
+        self, method: str, arguments: Mapping[str, Any], on_hold: OnHold | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Send at once; the coroutine waits for the answer, and `on_hold` is told what comes before it."""
         if self._ended:
             return _not_running()
         number = next(self._ids)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
+        if on_hold is not None:
+            self._on_hold[number] = on_hold
         self._send(number, method, arguments)
         return self._answer(number, method, answer)
 
@@ -268,6 +280,7 @@ class _Child:
             return result
         finally:
             self._waiting.pop(number, None)
+            self._on_hold.pop(number, None)
 
     async def _listen(self) -> None:
         try:
@@ -287,6 +300,10 @@ class _Child:
     def _deliver(self, message: Mapping[str, Any]) -> None:
         answer = self._waiting.get(message["id"])
         if answer is None or answer.done():
+            return
+        if "hold" in message:
+            if (on_hold := self._on_hold.get(message["id"])) is not None:
+                on_hold(message["hold"])
             return
         error = message.get("error")
         if error is None:

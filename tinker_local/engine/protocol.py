@@ -10,7 +10,7 @@ models, and samples, may interleave.
 Shapes: N is the number of positions of a datum, K the number of candidate targets per position, V the vocabulary size.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -27,8 +27,10 @@ __all__ = [
     "Engine",
     "EngineDiedError",
     "EngineError",
+    "Hold",
     "ImageInput",
     "LoraSpec",
+    "OnHold",
     "OptimizerFamily",
     "OptimizerSettings",
     "SampleJob",
@@ -71,6 +73,8 @@ class BaseModelInfo:
     max_context_length: int
     eos_token_ids: tuple[int, ...] = ()
     reads_images: bool = False
+    kv_cache_tokens: int | None = None
+    """Tokens whose keys and values are kept at once for samples; None where there is no such bound."""
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +176,22 @@ class SampleJob:
     """[len(prompt) - 1, K]; row i scores prompt position i + 1; -1 asks for nothing."""
     prompt_alt_tokens_k: int = 0
     images: tuple[ImageInput, ...] = ()
+    callers: tuple[str, ...] = ()
+    """Who asks, from the widest circle to the narrowest: the batch is shared evenly among the members of each."""
+
+
+@attrs.frozen
+class Hold:
+    """Why a sample has not begun."""
+
+    cause: Literal["capacity", "share"]
+    """The batch or its cache is full, or this caller has all of it that one caller may have."""
+    reason: str
+    """For people."""
+
+
+OnHold = Callable[[Hold | None], None]
+"""Told when a sample that came must wait, and (None) when it has begun."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -209,6 +229,7 @@ class SampleOutput:
     prompt_alt_tokens: NDArray[np.int64] | None = None
     prompt_alt_logprobs: NDArray[np.float32] | None = None
     prompt_cache_hit_tokens: int = 0
+    """Tokens of the prompt that were not computed for this job, because an equal prompt was before."""
 
 
 @runtime_checkable
@@ -292,8 +313,8 @@ class Engine(Protocol):
         """Free a sampler; an unknown id is no error."""
         ...
 
-    def sample(self, job: SampleJob) -> Coroutine[Any, Any, SampleOutput]:
-        """Sample; runs in one batch with whatever other jobs are under way."""
+    def sample(self, job: SampleJob, on_hold: OnHold | None = None) -> Coroutine[Any, Any, SampleOutput]:
+        """Sample; runs in one batch with whatever other jobs are under way. `on_hold` is called on the event loop."""
         ...
 
     def cancel_sample(self, job_id: str) -> Coroutine[Any, Any, None]:

@@ -1,48 +1,40 @@
 """Sampling of all callers in one running batch per base model: rows are admitted and retired while it runs.
 
 `SamplingBatch.advance` does one bounded piece of work: it prefills what waits, or draws one token for every row.
-Samples of one request share one prefill of their prompt. What becomes of a sample depends on its request alone,
-never on who else is in the batch (`drawing`). It knows nothing of processes, queues or training.
+Samples whose prompts are equal share one prefill. What becomes of a sample depends on its request alone, never on who
+else is in the batch (`drawing`). Who comes next is told by `admitting`. It knows nothing of processes, queues or
+training.
 """
 
 import logging
-import math
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tinker_local.engine.admitting import Line
 from tinker_local.engine.base_model import BaseModel
 from tinker_local.engine.cache import RowCache, RowSource
-from tinker_local.engine.drawing import DrawRule, DrawRules, NoiseStream, draw, fresh_seed
-from tinker_local.engine.lora import Active, LoraWeights, SingleAdapter
+from tinker_local.engine.checking import check_job
+from tinker_local.engine.drawing import DrawRules, draw
+from tinker_local.engine.lora import Active
 from tinker_local.engine.mixing import AdapterStack, MixedAdapters
-from tinker_local.engine.protocol import (
-    EngineError,
-    SampledTokens,
-    SampleJob,
-    SampleOutput,
-    TopK,
-    UserFaultError,
-)
-from tinker_local.engine.scoring import PromptScores, likeliest, score_prompt, wants_scores
-from tinker_local.engine.stopping import StopReason, StopRule
-from tinker_local.engine.vision import check_images, place_images
+from tinker_local.engine.prompts import Block, Kept, PromptCache, key_of
+from tinker_local.engine.protocol import EngineError, OnHold, SampleJob, UserFaultError
+from tinker_local.engine.requests import Done, Part, Request, Row, Sampler
+from tinker_local.engine.scoring import likeliest, score_prompt, wants_scores
+from tinker_local.engine.stopping import StopRule
+from tinker_local.engine.vision import place_images
 
-__all__ = ["Done", "Sampler", "Sampling", "SamplingBatch", "check_job"]
+__all__ = ["Done", "Sampler", "Sampling", "SamplingBatch"]
 
 logger = logging.getLogger(__name__)
 
-MAX_ROWS: Final = 256
-_PREFILL_POSITIONS: Final = 4096
-"""Positions of one prefill; it is the longest that running rows wait for newcomers."""
-_CACHE_BYTES: Final = 4 * 2**30
 _NOISE_STEPS: Final = 32
 _STACK_WASTE: Final = 2
 """A stack of adapters is made anew when it has more than this many times those in use."""
@@ -50,160 +42,16 @@ _RETIRE_FRACTION: Final = 8
 """Rows that are over leave when they are this fraction of the batch: leaving costs one copy of the cache."""
 _ADMIT_EVERY: Final = 4
 """Steps between two admissions, unless those who wait would make the batch a quarter larger."""
-
-Done = Callable[[SampleOutput | Exception], None]
-
-
-class Sampler:
-    """Something that can be sampled and never changes: a base model, with a copy of an adapter or without."""
-
-    def __init__(self, base: BaseModel, weights: LoraWeights | None) -> None:
-        self.base = base
-        self.weights = weights
-        self.active: Active | None = None
-        if weights is not None:
-            self.active = SingleAdapter.frozen(len(base.sites), weights, base.dtype)
-
-
-def check_job(job: SampleJob, base: BaseModel) -> None:
-    """Refuse a request that cannot be sampled, before anything is computed.
-
-    Raises:
-        UserFaultError: naming the field and the limit.
-    """
-    context, vocabulary = base.info.max_context_length, base.info.vocabulary_size
-    if job.prompt.ndim != 1 or not job.prompt.size:
-        raise UserFaultError("prompt is empty; give at least one token")
-    if job.prompt.size > context:
-        raise UserFaultError(f"prompt has {job.prompt.size} tokens, the context of this model is {context}")
-    outside = (job.prompt < 0) | (job.prompt >= vocabulary)
-    if outside.any():
-        place = int(outside.argmax())
-        raise UserFaultError(
-            f"prompt[{place}] is {job.prompt[place]}; token ids of this model are 0 to {vocabulary - 1}"
-        )
-    check_images(base.images, job.images)
-    _check_numbers(job)
-    _check_targets(job, vocabulary)
-
-
-def _check_numbers(job: SampleJob) -> None:
-    if job.num_samples < 1:
-        raise UserFaultError(f"num_samples is {job.num_samples}; it must be at least 1")
-    if job.max_tokens is not None and job.max_tokens < 0:
-        raise UserFaultError(f"max_tokens is {job.max_tokens}; it must be 0 or more")
-    if not (isinstance(job.temperature, int | float) and math.isfinite(job.temperature) and job.temperature >= 0):
-        raise UserFaultError(f"temperature is {job.temperature}; it must be a finite number, 0 or more")
-    if not (isinstance(job.top_p, int | float) and 0 < job.top_p <= 1):
-        raise UserFaultError(f"top_p is {job.top_p}; it must be above 0 and at most 1")
-    if job.top_k < -1:
-        raise UserFaultError(f"top_k is {job.top_k}; it must be positive, or -1 for no limit")
-
-
-def _check_targets(job: SampleJob, vocabulary: int) -> None:
-    targets = job.target_prompt_tokens
-    if targets is None:
-        return
-    if targets.ndim != 2 or targets.shape[0] != job.prompt.size - 1 or targets.shape[1] < 1:
-        raise UserFaultError(
-            f"target_prompt_logprobs has shape {list(targets.shape)}; for this prompt it must be "
-            f"[{job.prompt.size - 1}, K] with K at least 1"
-        )
-    if ((targets < -1) | (targets >= vocabulary)).any():
-        raise UserFaultError(f"target_prompt_logprobs asks for token ids outside 0 to {vocabulary - 1} (-1 is none)")
-
-
-class _Request:
-    """One job under way: what it asked, and the samples that it has got so far."""
-
-    def __init__(self, job: SampleJob, sampler: Sampler, stop: StopRule, done: Done) -> None:
-        self.job, self.sampler, self.stop = job, sampler, stop
-        self.rule = DrawRule(job.temperature, job.top_k, job.top_p)
-        self.seed = fresh_seed() if job.seed is None else job.seed
-        self.scores = PromptScores()
-        self.over = False
-        self._done = done
-        self._sequences: list[SampledTokens | None] = [None] * job.num_samples
-        self._missing = job.num_samples
-
-    def finish(self, index: int, sequence: SampledTokens) -> None:
-        """One sample is complete; with the last one the caller has the answer."""
-        self._sequences[index] = sequence
-        self._missing -= 1
-        if not self._missing:
-            complete = [sequence for sequence in self._sequences if sequence is not None]
-            self.end(SampleOutput(sequences=complete, **attrs.asdict(self.scores, recurse=False)))
-
-    def end(self, answer: SampleOutput | Exception) -> None:
-        """Answer the caller, once."""
-        if not self.over:
-            self.over = True
-            self._done(answer)
-
-
-@attrs.frozen(eq=False)
-class _Part:
-    """Samples of one request that are prefilled together: all of them, unless they exceed a batch."""
-
-    request: _Request
-    indices: range
-
-
-class _Row:
-    """One sample being drawn."""
-
-    def __init__(self, request: _Request, index: int) -> None:
-        self.request, self.index = request, index
-        self.stream = NoiseStream(request.seed, index)
-        self.tokens: list[int] = []
-        self._logprobs: list[float] = []
-        self._topk: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-
-    @property
-    def length(self) -> int:
-        """Tokens that the cache has: all but the last drawn."""
-        return self.request.job.prompt.size + len(self.tokens) - 1
-
-    def take(self, token: int, logprob: float) -> bool:
-        """Add a token; whether the sample is over with it."""
-        if self.request.over:
-            return True
-        self.tokens.append(token)
-        self._logprobs.append(logprob)
-        reason = self.request.stop.reason(self.tokens)
-        if reason is not None:
-            self.end(reason)
-        return reason is not None
-
-    def take_topk(self, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
-        """The likeliest tokens [k] at the place of the token just to be taken."""
-        count = self.request.job.topk_sample_logprobs
-        self._topk.append((tokens[:count], logprobs[:count]))
-
-    def end(self, reason: StopReason) -> None:
-        """Hand the sample to its request."""
-        topk = None
-        if self.request.job.topk_sample_logprobs > 0:
-            count = min(self.request.job.topk_sample_logprobs, self.request.sampler.base.info.vocabulary_size)
-            topk = TopK(
-                token_ids=np.array([tokens for tokens, _ in self._topk], dtype=np.int32).reshape(-1, count),
-                logprobs=np.array([values for _, values in self._topk], dtype=np.float32).reshape(-1, count),
-            )
-        sequence = SampledTokens(
-            tokens=np.array(self.tokens, dtype=np.int32),
-            logprobs=np.array(self._logprobs, dtype=np.float32),
-            stop_reason=reason,
-            topk=topk,
-        )
-        self.request.finish(self.index, sequence)
+_PROMPTS_SHARE: Final = 8
+"""Prompts that are kept take at most one part in this many of the cache, and only what rows leave of it."""
 
 
 @attrs.frozen(eq=False)
 class _Prefilled:
-    """Rows that go on after their first token, and where their prompts are cached."""
+    """Rows that go on after their first token, in the order of their sources: where their prompts are cached."""
 
-    rows: list[_Row]
-    source: RowSource
+    rows: list[Row]
+    sources: list[RowSource]
 
 
 class SamplingBatch:
@@ -211,38 +59,55 @@ class SamplingBatch:
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
-        self._waiting: OrderedDict[int, _Part] = OrderedDict()
-        self._requests: dict[str, _Request] = {}
-        self._rows: list[_Row | None] = []
+        self._most_tokens = base.info.kv_cache_tokens or np.iinfo(np.int64).max
+        self._line = Line(self._most_tokens)
+        self._prompts = PromptCache()
+        self._requests: dict[str, Request] = {}
+        self._rows: list[Row | None] = []
         self._cache: RowCache | None = None
         self._next = torch.zeros(0, dtype=torch.int64)
         self._stacked: tuple[Sampler, ...] = ()
         self._stack: AdapterStack | None = None
-        self._serial = self._steps = 0
+        self._steps = 0
+        self.prefilled_tokens = 0
+        """Tokens of prompts computed so far, without padding."""
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._waiting or self._rows)
+        return bool(self._line.samples or self._rows)
 
-    def add(self, job: SampleJob, sampler: Sampler, stop: StopRule, done: Done) -> None:
+    @property
+    def rows(self) -> int:
+        """Samples being drawn."""
+        return sum(row is not None for row in self._rows)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens whose keys and values are held: rows times the columns in use, and prompts that are kept."""
+        return self._row_tokens + self._prompts.tokens
+
+    @property
+    def _row_tokens(self) -> int:
+        return 0 if self._cache is None else len(self._rows) * self._cache.width
+
+    def add(self, job: SampleJob, sampler: Sampler, stop: StopRule, done: Done, on_hold: OnHold | None = None) -> None:
         """Take a job; `done` is called once, with the answer or what went wrong."""
         if job.job_id in self._requests:
             raise UserFaultError(f"sample job {job.job_id!r} is already under way")
-        request = _Request(job, sampler, stop, done)
+        request = Request(job, sampler, stop, done, on_hold)
         self._requests[job.job_id] = request
-        for start in range(0, job.num_samples, MAX_ROWS):
-            self._serial += 1
-            self._waiting[self._serial] = _Part(request, range(start, min(start + MAX_ROWS, job.num_samples)))
+        self._line.add(request)
 
     def cancel(self, job_id: str) -> bool:
-        """End a job with `UserFaultError`; whether there was one."""
+        """End a job with `UserFaultError` and free its rows; whether there was one."""
         request = self._requests.pop(job_id, None)
         if request is None:
             return False
         request.end(UserFaultError("the sample was cancelled"))
-        for key in [key for key, part in self._waiting.items() if part.request is request]:
-            del self._waiting[key]
+        self._line.drop(request)
+        self._rows = [None if row is not None and row.request is request else row for row in self._rows]
+        self._retire()
         return True
 
     def fail(self, error: Exception) -> None:
@@ -250,13 +115,18 @@ class SamplingBatch:
         for request in self._requests.values():
             request.end(error)
         self._requests.clear()
-        self._waiting.clear()
+        self._line.clear()
         self._rows, self._cache = [], None
+        self._prompts = PromptCache()
+
+    def forget(self, sampler: Sampler) -> None:
+        """The sampler is unloaded: prompts computed for it are of no use to anybody any more."""
+        self._prompts.forget(sampler)
 
     @torch.no_grad()
     def advance(self) -> None:
         """One prefill of those who wait, or one token for every row."""
-        admitted = self._choose() if self._may_admit() else []
+        admitted = self._line.choose([row for row in self._rows if row is not None]) if self._may_admit() else []
         if admitted:
             self._recompose(self._prefill(admitted))
         elif self._rows:
@@ -264,85 +134,88 @@ class SamplingBatch:
         self._requests = {key: request for key, request in self._requests.items() if not request.over}
 
     def _may_admit(self) -> bool:
-        if not self._waiting:
+        if not self._line.samples:
             return False
-        samples = sum(len(part.indices) for part in self._waiting.values())
-        return not self._steps % _ADMIT_EVERY or 4 * samples >= len(self._rows)
+        return not self._steps % _ADMIT_EVERY or 4 * self._line.samples >= len(self._rows)
 
-    def _choose(self) -> list[_Part]:
-        """The parts that come next, in the order they came, as far as they fit."""
-        chosen: list[_Part] = []
-        alive = [row for row in self._rows if row is not None]
-        rows = len(alive)
-        width = max((_final_length(row.request) for row in alive), default=0)
-        longest = 0
-        for part in self._waiting.values():
-            rows += len(part.indices)
-            width = max(width, _final_length(part.request))
-            longest = max(longest, part.request.job.prompt.size)
-            fits = rows <= MAX_ROWS and rows * width <= self._cache_positions
-            fits = fits and (not chosen or longest * (len(chosen) + 1) <= _PREFILL_POSITIONS)
-            if not fits and (chosen or alive):
-                break
-            chosen.append(part)
-            if not fits:
-                break  # larger than what the batch may be: it runs, alone
-        for key in list(self._waiting)[: len(chosen)]:
-            del self._waiting[key]
-        return chosen
+    def _prefill(self, chosen: Sequence[Part]) -> _Prefilled | None:
+        """Find each prompt's keys and values, or compute them; score prompts where asked; draw first tokens."""
+        kept: dict[Request, Kept] = {}
+        fresh: dict[Any, list[Request]] = {}
+        for request in dict.fromkeys(part.request for part in chosen):
+            key = key_of(request.sampler, request.job)
+            scored = wants_scores(request.job) and not request.begun
+            found = None if key is None or scored else self._prompts.find(key)
+            if found is None:
+                fresh.setdefault(key or request, []).append(request)
+                continue
+            kept[request] = found
+            if not request.begun:
+                request.cache_hit_tokens = request.job.prompt.size
+        if fresh:
+            kept |= self._compute(list(fresh.values()))
+        for request in kept:
+            request.begun = True
+        return self._first_tokens(chosen, kept)
 
-    @property
-    def _cache_positions(self) -> int:
-        config: Any = self.base.model.config.get_text_config()
-        width = 2 * config.num_hidden_layers * config.hidden_size * self.base.dtype.itemsize
-        return max(1, _CACHE_BYTES // int(width))
-
-    def _prefill(self, chosen: Sequence[_Part]) -> _Prefilled | None:
-        """Run prompts, score them where asked, and draw each sample's first token."""
-        order = self._arrange([part.request.sampler for part in chosen])
-        parts = [chosen[place] for place in order]
-        active = self._acting([part.request.sampler for part in parts])
-        prompts = [part.request.job.prompt for part in parts]
+    def _compute(self, equal: Sequence[Sequence[Request]]) -> dict[Request, Kept]:
+        """Run prompts, one for each list of requests that begin with the same."""
+        order = self._arrange([requests[0].sampler for requests in equal])
+        groups = [equal[place] for place in order]
+        firsts = [requests[0] for requests in groups]
+        prompts = [request.job.prompt for request in firsts]
         lengths = [prompt.size for prompt in prompts]
-        padded = np.zeros((len(parts), max(lengths)), dtype=np.int64)
+        padded = np.zeros((len(groups), max(lengths)), dtype=np.int64)
         for row, prompt in enumerate(prompts):
             padded[row, : prompt.size] = prompt
         tokens = torch.from_numpy(padded).to(self.base.device)
-        placements = place_images(self.base.images, tokens, [part.request.job.images for part in parts])
-        goes_on = any(part.request.stop.max_tokens > 1 for part in parts)
-        cache = transformers.DynamicCache() if goes_on else None
-        with self.base.acting(active):
+        placements = place_images(self.base.images, tokens, [request.job.images for request in firsts])
+        goes_on = any(request.stop.max_tokens > 1 for requests in groups for request in requests)
+        cache: Any = transformers.DynamicCache() if goes_on else None
+        with self.base.acting(self._acting([request.sampler for request in firsts])):
             # Padded on the right: no mask, the same computation as in training. Gathering aligns the cache.
             states = self.base.states(tokens, placements, past_key_values=cache, use_cache=goes_on)
             last = torch.tensor(lengths, device=self.base.device) - 1
-            logits = self.base.logits(states[torch.arange(len(parts), device=self.base.device), last])
-        for part, state, length in zip(parts, states, lengths, strict=True):
-            if part.indices.start == 0 and wants_scores(part.request.job):
-                with self.base.acting(part.request.sampler.active):
-                    part.request.scores = score_prompt(self.base, part.request.job, state[:length])
-        return self._first_tokens(parts, logits, cache)
+            logits = self.base.logits(states[torch.arange(len(groups), device=self.base.device), last])
+        self.prefilled_tokens += sum(lengths)
+        block = Block.of(cache.layers if goes_on else (), logits, tokens.numel())
+        if goes_on and block.tokens * _PROMPTS_SHARE <= self._most_tokens:
+            self._prompts.keep(block, [key_of(request.sampler, request.job) for request in firsts])
+        found = {}
+        for row, requests in enumerate(groups):
+            for request in requests:
+                found[request] = Kept(block, row)
+                if request.begun:
+                    continue
+                request.cache_hit_tokens = 0 if request is requests[0] else lengths[row]
+                if wants_scores(request.job):
+                    with self.base.acting(request.sampler.active):
+                        request.scores = score_prompt(self.base, request.job, states[row, : lengths[row]])
+        return found
 
-    def _first_tokens(self, parts: Sequence[_Part], logits: Tensor, cache: Any) -> _Prefilled | None:
-        rows, places = [], []
-        for place, part in enumerate(parts):
+    def _first_tokens(self, parts: Sequence[Part], prompts: dict[Request, Kept]) -> _Prefilled | None:
+        blocks: dict[Block, list[Row]] = {}
+        for part in parts:
             for index in part.indices:
-                row = _Row(part.request, index)
+                row = Row(part.request, index)
                 if part.request.stop.max_tokens == 0:
                     row.end("length")
-                    continue
-                rows.append(row)
-                places.append(place)
-        if not rows:
-            return None
-        tokens = self._draw(rows, logits.index_select(0, torch.tensor(places, device=logits.device)))
-        going = [(row, place) for row, place, over in zip(rows, places, tokens, strict=True) if not over]
-        if not going:
-            return None
-        kept = torch.tensor([place for _, place in going], device=self.base.device)
-        lengths = torch.tensor([row.length for row, _ in going], device=self.base.device)
-        return _Prefilled([row for row, _ in going], (cache.layers, kept, lengths))
+                else:
+                    blocks.setdefault(prompts[part.request].block, []).append(row)
+        rows: list[Row] = []
+        sources: list[RowSource] = []
+        for block, starting in blocks.items():
+            places = torch.tensor([prompts[row.request].row for row in starting], device=self.base.device)
+            over = self._draw(starting, block.logits.index_select(0, places))
+            going = [row for row, ended in zip(starting, over, strict=True) if not ended]
+            if going:
+                kept = torch.tensor([prompts[row.request].row for row in going], device=self.base.device)
+                ends = torch.tensor([row.length for row in going], device=self.base.device)
+                rows += going
+                sources.append((block.layers, kept, ends))
+        return _Prefilled(rows, sources) if rows else None
 
-    def _draw(self, rows: Sequence[_Row], logits: Tensor) -> list[bool]:
+    def _draw(self, rows: Sequence[Row], logits: Tensor) -> list[bool]:
         """The first token of new rows; which of them are over with it."""
         rules = DrawRules([row.request.rule for row in rows], logits.shape[1], logits.device)
         noise = torch.from_numpy(np.array([row.stream.peek(0, 1)[0] for row in rows])).to(logits.device)
@@ -359,10 +232,11 @@ class SamplingBatch:
             sources.append((self._cache.layers, kept, torch.full_like(kept, self._cache.width)))
         if new is not None:
             rows.extend(new.rows)
-            sources.append(new.source)
+            sources.extend(new.sources)
         if not rows:
             self._rows, self._cache = [], None
             self._stacked, self._stack = (), None
+            self._shrink_prompts()
             return
         cache = RowCache.gathered(sources, torch.tensor([row.length for row in rows], device=self.base.device))
         order = self._arrange([row.request.sampler for row in rows])
@@ -372,9 +246,22 @@ class SamplingBatch:
             ends = torch.full_like(select, cache.width)
             cache = RowCache.gathered([(cache.layers, select, ends)], cache.lengths.index_select(0, select))
         self._rows, self._cache = list(rows), cache
+        self._shrink_prompts()
         self._prepare(rows)
 
-    def _prepare(self, rows: Sequence[_Row]) -> None:
+    def _shrink_prompts(self) -> None:
+        """Rows come first: prompts are kept where those running leave room at their longest."""
+        alive = [row.request.cached_tokens for row in self._rows if row is not None]
+        left = self._most_tokens - len(alive) * max(alive, default=0)
+        self._prompts.shrink(min(left, self._most_tokens // _PROMPTS_SHARE))
+
+    def _retire(self) -> None:
+        """Rows that are over leave, once they are enough to be worth the copy."""
+        ended = sum(row is None for row in self._rows)
+        if self._rows and ended * _RETIRE_FRACTION >= len(self._rows):
+            self._recompose(None)
+
+    def _prepare(self, rows: Sequence[Row]) -> None:
         """What stays the same from step to step."""
         device = self.base.device
         self._next = torch.tensor([row.tokens[-1] for row in rows], device=device)
@@ -400,7 +287,7 @@ class SamplingBatch:
         counts = Counter(samplers)
         return MixedAdapters(self._stack, [counts[sampler] for sampler in self._stacked], self.base.device)
 
-    def _fill_noise(self, rows: Sequence[_Row | None]) -> None:
+    def _fill_noise(self, rows: Sequence[Row | None]) -> None:
         blocks = [
             np.zeros(_NOISE_STEPS) if row is None else row.stream.peek(len(row.tokens), _NOISE_STEPS) for row in rows
         ]
@@ -427,16 +314,10 @@ class SamplingBatch:
         self._steps += 1
         over = _take(self._rows, self._next, logprobs, logits)
         self._rows = [None if ended else row for row, ended in zip(self._rows, over, strict=True)]
-        ended = sum(row is None for row in self._rows)
-        if ended * _RETIRE_FRACTION >= len(self._rows):
-            self._recompose(None)
+        self._retire()
 
 
-def _final_length(request: _Request) -> int:
-    return request.job.prompt.size + request.stop.max_tokens
-
-
-def _take(rows: Sequence[_Row | None], tokens: Tensor, logprobs: Tensor, logits: Tensor) -> list[bool]:
+def _take(rows: Sequence[Row | None], tokens: Tensor, logprobs: Tensor, logits: Tensor) -> list[bool]:
     """Give each row its token; whether it is over (None is)."""
     asking = [place for place, row in enumerate(rows) if row is not None and row.request.job.topk_sample_logprobs > 0]
     if asking:
@@ -468,10 +349,16 @@ class Sampling:
 
     def unload(self, sampler_id: str) -> None:
         """Forget a sampler; what it is drawing goes on."""
-        self._samplers.pop(sampler_id, None)
+        sampler = self._samplers.pop(sampler_id, None)
+        if sampler is not None and sampler.base in self._batches:
+            self._batches[sampler.base].forget(sampler)
 
-    def add(self, job: SampleJob, done: Done) -> None:
-        """Take a job.
+    def batch(self, base: BaseModel) -> SamplingBatch:
+        """The running batch of a base model."""
+        return self._batches.setdefault(base, SamplingBatch(base))
+
+    def add(self, job: SampleJob, done: Done, on_hold: OnHold | None = None) -> None:
+        """Take a job; `on_hold` is told when it must wait, and when it has begun.
 
         Raises:
             UserFaultError: it cannot be sampled; `done` is not called then.
@@ -482,8 +369,11 @@ class Sampling:
         base = sampler.base
         check_job(job, base)
         tokenizer = base.tokenizer() if job.stop_strings else None
-        stop = StopRule(job, eos=base.info.eos_token_ids, context=base.info.max_context_length, tokenizer=tokenizer)
-        self._batches.setdefault(base, SamplingBatch(base)).add(job, sampler, stop, done)
+        context = base.info.max_context_length
+        if job.max_tokens is None and base.info.kv_cache_tokens is not None:
+            context = min(context, base.info.kv_cache_tokens)
+        stop = StopRule(job, eos=base.info.eos_token_ids, context=context, tokenizer=tokenizer)
+        self.batch(base).add(job, sampler, stop, done, on_hold)
 
     def cancel(self, job_id: str) -> None:
         """End a job with `UserFaultError`; an unknown id is no error."""

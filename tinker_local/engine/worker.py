@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 from tinker_local.engine import channel
-from tinker_local.engine.protocol import EngineError, UserFaultError
+from tinker_local.engine.protocol import EngineError, Hold, UserFaultError
 
 __all__ = ["Worker", "main"]
 
@@ -176,7 +176,7 @@ class Worker:
         return getattr(self._core, call.method)(**call.arguments)
 
     def _admit(self, call: _Call) -> None:
-        """Hand a job to the running batch, which answers when it is done."""
+        """Hand a job to the running batch, which tells whether it must wait and answers when it is done."""
 
         def done(answer: Any) -> None:
             if isinstance(answer, Exception):
@@ -184,7 +184,10 @@ class Worker:
             else:
                 self._answer(call, answer)
 
-        self._core.sampling.add(call.arguments["job"], done)
+        def on_hold(hold: Hold | None) -> None:
+            self._pipe.send({"id": call.number, "hold": hold})
+
+        self._core.sampling.add(call.arguments["job"], done, on_hold)
 
     def _sample(self, seconds: float) -> None:
         """Draw for as long as training has just had, and at least once."""

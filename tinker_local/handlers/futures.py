@@ -54,7 +54,7 @@ async def cancel_future(call: Call) -> Result:
 
 
 def _try_again(promise: Promise) -> dict[str, Any]:
-    body = {"type": "try_again", "request_id": promise.request_id, "queue_state": "active"}
+    body = {"type": "try_again", "request_id": promise.request_id, "queue_state": promise.queue_state}
     return body if promise.held_by is None else {**body, "queue_state_reason": promise.held_by}
 
 

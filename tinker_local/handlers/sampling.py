@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from tinker_local.engine.cache_room import excess_of_cache
+from tinker_local.engine.protocol import BaseModelInfo, Hold, SampleJob
 from tinker_local.errors import bad_request, conflict, invalid
-from tinker_local.futures import Answer, Promise, SampleAnswer
+from tinker_local.futures import Answer, Promise, QueueState, SampleAnswer
 from tinker_local.handlers.call import Call, Handler, Result
 from tinker_local.runs.samplers import MOST_CLIENTS, Source, sampler_id_of
 from tinker_local.runs.submission import fingerprint_of, repeat
@@ -18,6 +20,7 @@ __all__ = ["CLONE", "HANDLERS"]
 
 CLONE = 1_000_000_000
 """Sequence ids that one copy of a sampling client has for itself."""
+_PAUSES: Mapping[str, QueueState] = {"capacity": "paused_capacity", "share": "paused_rate_limit"}
 
 
 async def create_sampling_session(call: Call) -> Result:
@@ -108,7 +111,8 @@ def _sample_without_session(call: Call) -> Result:
 def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None = None) -> Result:
     service = call.service
     engine = service.supervision.require()
-    job = decode_sample(call.body, job_id=promise.request_id, sampler_id=source.key)
+    callers = (call.owner, promise.session_id or "")
+    job = decode_sample(call.body, job_id=promise.request_id, sampler_id=source.key, callers=callers)
     info = service.supervision.model(source.base_model)
     if job.prompt.size > info.max_context_length:
         raise invalid(
@@ -118,6 +122,7 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
         )
     if job.images and not info.reads_images:
         raise bad_request(f"{source.base_model} reads text alone, and the prompt has an image", "text_only")
+    _check_cache(job, info)
     if job.prompt.max() >= info.vocabulary_size:
         raise invalid(
             ("body", "prompt"),
@@ -128,7 +133,7 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
 
     async def run() -> Answer:
         await service.engine_samplers.ready(source)
-        output = await engine.sample(job)
+        output = await engine.sample(job, lambda hold: _note(promise, hold))
         run = run_id or ("" if source.path is None else source.path.run_id)
         service.usage.sampled(call.owner, promise.session_id, run, source.base_model, job.prompt.size, output)
         return SampleAnswer(output, promise.sequence_ids)
@@ -136,6 +141,20 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
     service.futures.add(promise)
     service.samples.start(Work(promise, run))
     return promise.submitted()
+
+
+def _note(promise: Promise, hold: Hold | None) -> None:
+    """Why it waits, for those who ask for its result."""
+    if not promise.done:
+        promise.queue_state = "active" if hold is None else _PAUSES[hold.cause]
+        promise.held_by = None if hold is None else hold.reason
+
+
+def _check_cache(job: SampleJob, info: BaseModelInfo) -> None:
+    """One sample alone must fit the key/value cache. Raises `ApiError` 422."""
+    excess = excess_of_cache(job, info)
+    if excess is not None:
+        raise invalid(("body", *excess.loc), excess.message, "maximum")
 
 
 def _sequence_ids(request_id: str, count: int) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def _supported(info: BaseModelInfo, name: str) -> Mapping[str, object]:
         "trainable": True,
         "sampleable": True,
         "tokenizer_id": info.directory,
+        "kv_cache_tokens": info.kv_cache_tokens,
     }
 
 

@@ -24,7 +24,7 @@ _OPTIONS = (
 )
 
 
-def decode_sample(body: Mapping[str, Any], *, job_id: str, sampler_id: str) -> SampleJob:
+def decode_sample(body: Mapping[str, Any], *, job_id: str, sampler_id: str, callers: tuple[str, ...] = ()) -> SampleJob:
     """A validated `SampleRequest` as a job for the engine; what it leaves out or sets to null has the job's default.
 
     `stop` null stops at the model's end-of-sequence tokens; a string, strings or token ids stop there as well; an empty
@@ -43,7 +43,9 @@ def decode_sample(body: Mapping[str, Any], *, job_id: str, sampler_id: str) -> S
     if body.get("target_prompt_logprobs") is not None:
         given["target_prompt_tokens"] = _target_ids(body["target_prompt_logprobs"], prompt.size)
     stops = _stops(params.get("stop"))
-    return SampleJob(job_id=job_id, sampler_id=sampler_id, prompt=prompt, images=row.images, **given, **stops)
+    return SampleJob(
+        job_id=job_id, sampler_id=sampler_id, prompt=prompt, images=row.images, callers=callers, **given, **stops
+    )
 
 
 def _stops(stop: str | list[str] | list[int] | None) -> dict[str, Any]:

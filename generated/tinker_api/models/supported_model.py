@@ -21,6 +21,9 @@ class SupportedModel:
     sampleable: bool | None | Unset = UNSET
     tokenizer_id: None | str | Unset = UNSET
     """ Our extension: where a sampling client finds the tokenizer, a hub name or a folder. """
+    kv_cache_tokens: int | None | Unset = UNSET
+    """ Our extension: tokens whose keys and values are kept at once for samples. A prompt and its `max_tokens`
+    together are at most that many; samples beyond it wait. """
 
     def to_dict(self) -> dict[str, Any]:
         model_name: None | str | Unset
@@ -53,6 +56,12 @@ class SupportedModel:
         else:
             tokenizer_id = self.tokenizer_id
 
+        kv_cache_tokens: int | None | Unset
+        if isinstance(self.kv_cache_tokens, Unset):
+            kv_cache_tokens = UNSET
+        else:
+            kv_cache_tokens = self.kv_cache_tokens
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -66,6 +75,8 @@ class SupportedModel:
             field_dict["sampleable"] = sampleable
         if tokenizer_id is not UNSET:
             field_dict["tokenizer_id"] = tokenizer_id
+        if kv_cache_tokens is not UNSET:
+            field_dict["kv_cache_tokens"] = kv_cache_tokens
 
         return field_dict
 
@@ -118,12 +129,22 @@ class SupportedModel:
 
         tokenizer_id = _parse_tokenizer_id(d.pop("tokenizer_id", UNSET))
 
+        def _parse_kv_cache_tokens(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        kv_cache_tokens = _parse_kv_cache_tokens(d.pop("kv_cache_tokens", UNSET))
+
         supported_model = cls(
             model_name=model_name,
             max_context_length=max_context_length,
             trainable=trainable,
             sampleable=sampleable,
             tokenizer_id=tokenizer_id,
+            kv_cache_tokens=kv_cache_tokens,
         )
 
         return supported_model
