@@ -25,7 +25,14 @@ from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.connection import Connection
-from tinker_hl.errors import APIConnectionError, APIStatusError, CircuitOpenError, RequestFailedError, TinkerError
+from tinker_hl.errors import (
+    APIConnectionError,
+    APIStatusError,
+    CircuitOpenError,
+    RequestFailedError,
+    SessionClosedError,
+    TinkerError,
+)
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
 from tinker_hl.in_flight_budget import InFlightBudget
 from tinker_hl.queue_state import Notice, PauseNotices, QueueState
@@ -369,6 +376,8 @@ class _SampleStream:
     async def _run(self) -> None:
         try:
             await self._follow()
+        except SessionClosedError:
+            pass  # Nothing was given up: who still waits is told by the closing itself.
         except TinkerError as error:
             self._connection.events.emit("polled", "retrieve_futures", detail=f"given up: {error.message}", level=30)
         finally:

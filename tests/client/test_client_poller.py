@@ -206,6 +206,27 @@ def test_a_sample_that_begins_while_others_are_acknowledged_is_not_forgotten() -
         assert sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams()).result(10)
 
 
+def test_closing_while_announcements_are_awaited_is_no_failure_to_tell_of() -> None:
+    server = ScriptedServer(config={"sample_use_retrieve_futures": True})
+    asked = threading.Event()
+    told: list[Event] = []
+
+    async def keep(request: Seen) -> Reply:
+        asked.set()
+        return Reply(body=await asyncio.Event().wait())
+
+    server.faults["retrieve_futures"] = [keep]
+    service = server.client()
+    sampling = service.create_sampling_client(base_model="base").result(10)
+    service.subscribe(told.append)
+    future = sampling.sample(ModelInput.from_ints([1]), 1, SamplingParams())
+    assert asked.wait(10)
+    service.close().result(10)
+    with pytest.raises(tinker_hl.SessionClosedError):
+        future.result(10)
+    assert [event for event in told if event.fields.get("level", 0) >= 30] == []
+
+
 @pytest.mark.parametrize("answer", [Reply(404), Reply(raw=b"[]"), Reply(raw=b"{"), Reply(body={"completions": 3})])
 def test_unreadable_announcements_strand_nobody(answer: Reply) -> None:
     server = ScriptedServer(config={"sample_use_retrieve_futures": True})

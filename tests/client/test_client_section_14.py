@@ -219,6 +219,14 @@ def test_passes_and_steps_the_future_way(trainer: tinker.TrainingClient) -> None
     assert trainer.forward_backward_custom([supervised()], loss).result().metrics["count"] == 1.0
 
 
+def test_a_step_without_settings_of_a_kind_is_refused_at_the_call(trainer: tinker.TrainingClient) -> None:
+    for wrong in (None, {"learning_rate": 0.1}, 0.1):
+        with pytest.raises(TypeError, match="such as AdamParams"):
+            trainer.optim_step(wrong)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ValueError, match="not both"):
+        trainer.optim_step(types.AdamParams(), adam_params=types.AdamParams())
+
+
 def test_passes_and_steps_by_twins(trainer: tinker.TrainingClient) -> None:
     async def use() -> None:
         passed = await trainer.forward_backward_async([supervised()], loss_fn="cross_entropy")

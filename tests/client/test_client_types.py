@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tinker_hl import types
+from tinker_hl.types.optimizer import OptimParamsBase
 from tinker_hl.types.record import Answer, Record
 
 OFFICIAL_NAMES = """
@@ -160,9 +161,38 @@ def test_an_optimizer_step_is_sent_under_the_name_of_its_family() -> None:
     assert "seq_id" not in other.wire_dict()
 
 
-def test_an_unknown_optimizer_family_is_carried() -> None:
-    from tinker_hl.types.optimizer import OptimParamsBase
+@pytest.mark.parametrize(
+    ("settings", "family"),
+    [
+        ({"learning_rate": 0.1}, types.AdamParams),
+        ({"type": "dimuon", "learning_rate": 0.1}, types.DimuonParams),
+        ({"type": "sgd", "momentum": 0.9}, OptimParamsBase),
+    ],
+)
+def test_an_optimizer_step_is_made_from_plain_dicts(settings: dict[str, object], family: type) -> None:
+    for name in ("optim_params", "adam_params"):
+        step = types.OptimStepRequest.model_validate({"model_id": "m", name: settings})
+        assert step == types.OptimStepRequest(model_id="m", **{name: settings})  # type: ignore[arg-type]  # a dict
+        assert type(step.optim_params) is family
 
+
+def test_a_pass_is_read_back_from_its_dump() -> None:
+    datum = types.Datum(types.ModelInput.from_ints([1, 2]), {"target_tokens": [2, 3]})
+    work = types.ForwardBackwardInput(data=[datum], loss_fn="ppo", loss_fn_config={"beta": 0.5, "kind": "x"})
+    assert types.ForwardBackwardInput.model_validate_json(work.model_dump_json()) == work
+
+
+def test_a_datum_does_not_lose_its_spans_when_it_is_read_back() -> None:
+    spans = [types.PromptProvenanceSpan(sequence_id="a", length=2)]
+    datum = types.Datum(types.ModelInput.from_ints([1, 2]), {"target_tokens": [2, 3]}).with_provenance(spans, spans)
+    dumped = datum.model_dump()
+    with pytest.raises(ValueError, match="does not say of which kind"):
+        types.Datum.model_validate(dumped)
+    kept = {"model_input_spans": spans, "loss_fn_input_spans": spans}
+    assert types.Datum.model_validate(dumped | kept) == datum
+
+
+def test_an_unknown_optimizer_family_is_carried() -> None:
     params = OptimParamsBase(type="sgd", momentum=0.9)
     assert params.momentum == 0.9
     assert params.wire_dict() == {"type": "sgd", "momentum": 0.9}

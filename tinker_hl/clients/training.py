@@ -154,8 +154,11 @@ class TrainingClient(CheckpointVerbs):
         if optim_params is not None and adam_params is not None:
             raise ValueError("give optim_params or adam_params, not both")
         params = optim_params if optim_params is not None else adam_params
-        if params is None:
-            raise TypeError("optim_step needs the step's settings, such as AdamParams(learning_rate=1e-4)")
+        if not isinstance(params, OptimParams):
+            raise TypeError(
+                "optim_step needs the step's settings, such as AdamParams(learning_rate=1e-4), got "
+                + type(params).__name__
+            )
         request = OptimStepRequest(model_id="", optim_params=params)
         return self._simple(
             "TrainingClient.optim_step", optim_step.asyncio_detailed, "OptimStep", request, OptimStepResponse

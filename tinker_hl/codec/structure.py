@@ -22,6 +22,8 @@ from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageAssetPointerChunk, ImageChunk
 from tinker_hl.types.model_input import EncodedTextChunk, ModelInput, ModelInputChunk
 from tinker_hl.types.open_record import OpenRecord, Unrecognized
+from tinker_hl.types.optimizer import OptimStepRequest
+from tinker_hl.types.provenance import ProvenanceSpan, ProvenanceSpans
 from tinker_hl.types.record import Record
 from tinker_hl.types.sample_response import PromptAltTokens, SampledSequence, SampleResponse
 from tinker_hl.types.tensor_data import TensorData
@@ -93,13 +95,14 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(prefer_attrib_converters=True)
     for kind, check in ((str, _text), (int, _whole), (float, _number), (bool, _truth), (datetime, _moment)):
         converter.register_structure_hook(kind, check)
+    converter.register_structure_hook_func(lambda kind: kind == float | str, _number_or_text)
     converter.register_structure_hook_factory(_is_literal, lambda _: _as_it_is)
     converter.register_structure_hook_factory(
         lambda kind: isinstance(kind, type) and issubclass(kind, Record) and attrs.has(kind),
         lambda kind: _record_structurer(kind, converter),
     )
     converter.register_structure_hook_factory(_is_union_of_records, lambda union: _union_structurer(union, converter))
-    for special in (TensorData, SampledSequence, EncodedTextChunk):
+    for special in (TensorData, SampledSequence, EncodedTextChunk, OptimStepRequest):
         converter.register_structure_hook(special, _from_keywords)
     converter.register_structure_hook(SampleResponse, lambda value, _: _samples(value, converter))
     converter.register_structure_hook(RequestErrorCategory, lambda value, _: RequestErrorCategory(value))
@@ -154,7 +157,10 @@ def _is_union_of_records(kind: Any) -> bool:
 def _union_structurer(union: Any, converter: cattrs.Converter) -> Structurer:
     """Choose by the tag that every member has a default for; the member without one takes what nobody else does."""
     members: list[Any] = [member for member in get_args(union) if member is not type(None)]
-    tag = next(name for name in ("type", "state", "event") if all(name in attrs.fields_dict(m) for m in members[:1]))
+    # The first member has the tag, or is the one that does without.
+    tag = next(
+        name for some in (members[:1], members[1:]) for name in ("type", "state", "event") if _all_have(some, name)
+    )
     defaults = {member: attrs.fields_dict(member).get(tag) for member in members}
     by_tag = {
         field.default: member for member, field in defaults.items() if field and field.default is not attrs.NOTHING
@@ -176,6 +182,10 @@ def _union_structurer(union: Any, converter: cattrs.Converter) -> Structurer:
         return otherwise(type=str(name), **others)
 
     return choose
+
+
+def _all_have(members: list[Any], name: str) -> bool:
+    return all(name in attrs.fields_dict(member) for member in members)
 
 
 def _from_keywords(value: Any, kind: type[Any]) -> Any:
@@ -206,7 +216,15 @@ def _datum(value: Any, converter: cattrs.Converter) -> Datum:
     return Datum(
         converter.structure(value["model_input"], ModelInput),
         {key: item if isinstance(item, TensorData) else TensorData(**item) for key, item in inputs.items()},
+        *(_spans(value.get(name)) for name in ("model_input_spans", "loss_fn_input_spans")),
     )
+
+
+def _spans(value: Any) -> ProvenanceSpans | None:
+    """Spans as they are: a plain dict does not say of which kind it is."""
+    if value is not None and not all(isinstance(span, ProvenanceSpan) for span in value):
+        raise TypeError("a provenance span as a dict does not say of which kind it is; give it by with_provenance")
+    return None if value is None else list(value)
 
 
 def _samples(value: Any, converter: cattrs.Converter) -> SampleResponse:
@@ -237,6 +255,10 @@ def _number(value: Any, _: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"a number is needed, got {_kind(value)}")
     return value if isinstance(value, int) else float(value)
+
+
+def _number_or_text(value: Any, _: Any) -> float | str:
+    return value if isinstance(value, str) else _number(value, float)
 
 
 def _truth(value: Any, _: Any) -> bool:
