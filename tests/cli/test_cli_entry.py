@@ -52,7 +52,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
         assert f"\n  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "keys", "serve", "telemetry", "train", "version"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "keys", "serve", "telemetry", "train", "version"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.run([command, "--help"]) == 0
     assert f"Usage: tinker-hl {command}" in capsys.readouterr().out

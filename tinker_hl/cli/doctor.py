@@ -1,0 +1,103 @@
+"""`tinker-hl doctor`: makes every check that the installed packages offer, and says what to do about what is wrong.
+
+Checks come from the entry points in the group `tinker_hl.checks`, as commands do; nothing here knows what they look at.
+A check is a function that returns a line on what it found, or raises: what the exception says is what to do.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Final, Literal
+
+import attrs
+import click
+
+from tinker_hl.cli.entry import FAILED
+
+__all__ = ["GROUP", "Check", "Finding", "all_checks", "doctor", "examined"]
+
+GROUP: Final = "tinker_hl.checks"
+TRAINING: Final = "training"
+
+Check = Callable[[], str]
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What one check came to."""
+
+    check: str
+    ok: bool
+    detail: str
+    """What was found, or what is wrong and what to do about it."""
+    seconds: float
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Leave out the training, which takes some seconds.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Lines for people, or one JSON document.",
+)
+def doctor(quick: bool, form: Literal["table", "json"]) -> int:
+    """Check this machine: versions, torch, folders, port, clock, credentials, and a training of three steps.
+
+    The exit code is 1 if anything is wrong.
+    """
+    checks = {name: check for name, check in all_checks().items() if not (quick and name == TRAINING)}
+    findings = []
+    for finding in examined(checks):
+        findings.append(finding)
+        if form == "table":
+            _show(finding, max(map(len, checks)))
+    if form == "json":
+        click.echo(json.dumps({"checks": [attrs.asdict(finding) for finding in findings]}, indent=2))
+    wrong = sum(not finding.ok for finding in findings)
+    if form == "table":
+        click.echo(f"{wrong} of {len(findings)} checks failed." if wrong else "All is well.")
+    return FAILED if wrong else 0
+
+
+def all_checks() -> Mapping[str, Check]:
+    """The checks of every installed package, by name, the training last."""
+    found: dict[str, Check] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            found |= point.load()
+        except ImportError as error:
+            found[point.name] = _missing(point.name, error)
+    return dict(sorted(found.items(), key=lambda item: item[0] == TRAINING))
+
+
+def examined(checks: Mapping[str, Check]) -> Iterator[Finding]:
+    """Make the checks, one after the other; one that fails in any way stops no other."""
+    for name, check in checks.items():
+        began = time.perf_counter()
+        try:
+            detail, ok = check(), True
+        except Exception as error:
+            detail, ok = _told(error), False
+        yield Finding(check=name, ok=ok, detail=detail, seconds=round(time.perf_counter() - began, 3))
+
+
+def _missing(name: str, error: ImportError) -> Check:
+    def check() -> str:
+        raise RuntimeError(f"not installed ({error}): pip install 'tinker-hl[{name}]'")
+
+    return check
+
+
+def _told(error: Exception) -> str:
+    hint = getattr(error, "hint", None)
+    text = str(getattr(error, "message", "") or error) or type(error).__name__
+    return f"{text} {hint}" if hint else text
+
+
+def _show(finding: Finding, width: int) -> None:
+    mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
+    click.echo(f"{mark} {finding.check:<{width}}  {finding.detail}")
