@@ -121,8 +121,12 @@ PROMISES = (
         "R7",
         "`kill -9` of the service or its engine loses nothing acknowledged",
         "each acknowledged checkpoint loads",
-        ("service/test_service_trains.py::test_killing_the_engine_ends_every_wait_and_loses_no_checkpoint",),
-        "the service's own process, and 100 random kills: issue 5",
+        (
+            "service/test_service_trains.py::test_killing_the_engine_ends_every_wait_and_loses_no_checkpoint",
+            "service/test_service_autosave.py::test_r07_a_run_goes_on_after_the_death_of",
+            "interop/test_r07_official_kills.py::test_r07_the_official_sdk_notices_no_more_than_a_pause",
+        ),
+        "100 random kills: issue 5",
     ),
     Promise(
         "R8",

@@ -7,6 +7,7 @@ It does not know what an operation does. An operation without a handler, or a ha
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -38,6 +39,7 @@ from tinker_local.runs.refusals import note_refusal
 from tinker_local.service import Service
 from tinker_local.settings import Settings
 from tinker_local.spec import Operation, Spec, load_spec
+from tinker_local.store.journal import Entry
 from tinker_local.timeline import OPERATION
 from tinker_local.validation import Validation
 from tinker_local.wire.faults import WireFault
@@ -51,6 +53,21 @@ _CARRY_DATA = frozenset({"forward", "forward_backward", "sample"})
 """Requests whose bodies may be large."""
 _HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
 """Routed first: routes are tried one after the other, and these come thousands of times."""
+
+_JOURNALLED = frozenset(
+    {
+        "create_model",
+        "forward",
+        "forward_backward",
+        "load_weights",
+        "optim_step",
+        "save_weights",
+        "save_weights_external",
+        "save_weights_for_sampler",
+        "unload_model",
+    }
+)
+"""What is asked of a model in training: carried out again when the model is brought back."""
 
 
 def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None) -> Starlette:
@@ -75,7 +92,7 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         service = Service(settings, engine, clock or Clock())
         app.state.service = service
-        await service.start()
+        await service.start(functools.partial(door.replay, service))
         try:
             yield
         finally:
@@ -122,6 +139,7 @@ class _Door:
 
     def __init__(self, spec: Spec, settings: Settings) -> None:
         self._validation = _compiled(spec)
+        self._operations = {operation.operation_id: operation for operation in spec.operations}
         self._settings = settings
 
     def endpoint(self, operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -146,13 +164,41 @@ class _Door:
                     protobuf=protobuf,
                     size=len(raw),
                 )
-                return _answer(await handler(call))
+                result = await handler(call)
+                if operation.operation_id in _JOURNALLED and isinstance(result, Mapping):
+                    await service.autosaves.accepted(
+                        operation.operation_id,
+                        result,
+                        raw,
+                        protobuf=protobuf is not None,
+                        idempotency_key=call.idempotency_key,
+                    )
+                return _answer(result)
             except (ApiError, WireFault) as problem:
                 if operation.body is not None and (isinstance(problem, WireFault) or problem.final):
-                    note_refusal(service.models, caller.owner, raw, protobuf=_is_protobuf(request))
+                    passed = note_refusal(service.models, caller.owner, raw, protobuf=_is_protobuf(request))
+                    if passed is not None:
+                        service.autosaves.refused(*passed)
                 raise
 
         return endpoint
+
+    async def replay(self, service: Service, entry: Entry, raw: bytes) -> None:
+        """Take an accepted call in again, as it was sent. It was let in then, so nobody asks whether it may."""
+        operation = self._operations[entry.operation]
+        headers = [] if entry.idempotency_key is None else [(b"x-idempotency-key", entry.idempotency_key.encode())]
+        body = {} if entry.protobuf else self._validation.body(operation, bodies.parsed(raw))
+        call = Call(
+            service=service,
+            request=Request({"type": "http", "headers": headers}),
+            caller=Caller(entry.owner),
+            parameters={},
+            body=body,
+            protobuf=raw if entry.protobuf else None,
+            size=len(raw),
+            replayed=True,
+        )
+        await HANDLERS[entry.operation](call)
 
     async def _raw(self, request: Request, operation: Operation) -> bytes:
         most, most_inflated = self._settings.max_body_bytes, self._settings.max_inflated_bytes

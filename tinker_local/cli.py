@@ -99,6 +99,12 @@ DATA_DIR_BUSY = 75
     "what a quarter of the memory holds, on a GPU a third of what the weights leave]",
 )
 @click.option(
+    "--autosave-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Save each run by itself after every N optimizer steps, and restore it if the engine or the service dies.",
+)
+@click.option(
     "--engine",
     "engine_kind",
     type=click.Choice(["torch", "null"]),
@@ -140,6 +146,7 @@ def serve(
     activation_checkpointing: bool,
     compiled: bool,
     kv_cache_tokens: int | None,
+    autosave_every: int | None,
     engine_kind: str,
     log_level: str,
     log_format: str,
@@ -169,6 +176,7 @@ def serve(
         activation_checkpointing=activation_checkpointing,
         compiled=compiled,
         kv_cache_tokens=kv_cache_tokens,
+        autosave_every=autosave_every,
     )
     with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
         asyncio.run(_run(settings, engine_kind, listener, owned=owned))

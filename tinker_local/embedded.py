@@ -101,6 +101,7 @@ def start(
     models: Sequence[ModelSource] = (),
     data_dir: Path | None = None,
     threads: int | None = None,
+    autosave_every: int | None = None,
     engine: Literal["torch", "null"] = "torch",
     deadline_seconds: float = 120.0,
 ) -> EmbeddedService:
@@ -111,6 +112,8 @@ def start(
         data_dir: where it keeps checkpoints. None takes the first of `local`, `local-2`, ... beside
             `default_data_dir()` that no other service has.
         threads: torch threads; None leaves it to torch.
+        autosave_every: optimizer steps after which each run is saved by itself, and restored if the engine or the
+            service dies; None saves nothing by itself.
         engine: `null` answers without computing.
         deadline_seconds: how long it may take, loading of models included.
 
@@ -119,6 +122,8 @@ def start(
     """
     until = time.monotonic() + deadline_seconds
     options = _options(models, threads, engine)
+    if autosave_every is not None:
+        options += ["--autosave-every", str(autosave_every)]
     if data_dir is not None:
         return _start_in(data_dir, options, until)
     for directory in candidates(default_data_dir()):

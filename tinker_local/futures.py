@@ -163,6 +163,8 @@ class Promise:
     """Why it does not run yet, for people."""
     queue_state: QueueState = "active"
     """Why it does not run yet, for programs."""
+    journalled: "asyncio.Future[None] | None" = None
+    """Done when the request is durable; None where nobody writes it down."""
     answer: Answer | None = attrs.field(default=None, init=False)
     keep_until: float | None = attrs.field(default=None, init=False)
     """Monotonic; None as long as nothing has been delivered and the session lives."""

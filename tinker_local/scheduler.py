@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal
 
 import attrs
 
@@ -16,14 +17,19 @@ from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFault
 from tinker_local.errors import ApiError, too_many
 from tinker_local.futures import Answer, Promise
 
-__all__ = ["DEPTH", "Lane", "Run", "Samples", "Work", "carried_out"]
+__all__ = ["DEPTH", "Lane", "Mark", "Run", "Samples", "Work", "carried_out"]
 
 logger = logging.getLogger(__name__)
 
 DEPTH = 4
 """Calls of one model that the engine holds: enough that it never idles, few enough that their bodies do not pile up."""
 
+_ATTEMPTS = 3
+"""How often a sample is begun that the engine dies of."""
+
 Run = Callable[[], Awaitable[Answer]]
+Mark = Literal["", "gather", "step", "load"]
+"""What a call does to its model: nothing that lasts, gradients, an optimizer step, other weights."""
 
 
 @attrs.frozen(eq=False)
@@ -32,8 +38,12 @@ class Work:
 
     promise: Promise
     run: Run
-    lost: Callable[[], str] = lambda: "the engine died before this was done"
-    """What to tell if the engine dies."""
+    lost: Callable[[], str | None] = lambda: "the engine died before this was done"
+    """What to tell if the engine dies; None tells nothing, because the work will be done again."""
+    mark: Mark = ""
+    seq_id: int | None = None
+    again: bool = False
+    """Whether it is done for its effect on the model, even if the promise has its answer."""
 
 
 async def carried_out(work: Work) -> None:
@@ -45,13 +55,16 @@ async def carried_out(work: Work) -> None:
     except UserFaultError as error:
         promise.fail(str(error), "user")
     except EngineDiedError:
-        promise.fail(work.lost(), "server")
+        told = work.lost()
+        if told is not None:
+            promise.fail(told, "server")
     except EngineError as error:
         promise.fail(str(error), "server")
     except ApiError as error:
         promise.fail(error.text, "user" if error.status < 500 else "server")
     except asyncio.CancelledError:
-        promise.fail("the service was stopped before this was done", "server")
+        if work.lost() is not None:
+            promise.fail("the service was stopped before this was done", "server")
         raise
     except Exception as error:
         logger.error("%s failed", promise.request_id, exc_info=error)
@@ -64,6 +77,9 @@ class Lane:
     def __init__(self) -> None:
         self._queue: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
+        self.follow: Callable[[Work], Work | None] = lambda _: None
+        """Told of each work as it begins; what it returns goes to the engine right behind that one."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -79,6 +95,17 @@ class Lane:
         for work in dropped:
             work.promise.fail(error, "user")
 
+    def clear(self) -> None:
+        """Forget what has not begun; somebody else remembers it."""
+        self._queue.clear()
+
+    async def halt(self) -> None:
+        """Return when nothing is under way; what followed others by itself is given up."""
+        self._queue.clear()
+        await _cancelled(self._following)
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def close(self) -> None:
         """Cancel what is under way, fail the rest."""
         self.drop("the service was stopped before this was done")
@@ -87,11 +114,20 @@ class Lane:
     def _start_more(self) -> None:
         while self._queue and len(self._running) < DEPTH:
             work = self._queue.popleft()
-            if not work.promise.done:
-                # Tasks begin in the order in which they are made, and each calls the engine before it first waits.
-                task = asyncio.create_task(carried_out(work))
-                self._running.add(task)
-                task.add_done_callback(self._ended)
+            following = self.follow(work)
+            if work.again or not work.promise.done:
+                self._begin(work)
+            if following is not None:
+                task = self._begin(following)
+                self._following.add(task)
+                task.add_done_callback(self._following.discard)
+
+    def _begin(self, work: Work) -> "asyncio.Task[None]":
+        # Tasks begin in the order in which they are made, and each calls the engine before it first waits.
+        task = asyncio.create_task(carried_out(work))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -101,9 +137,14 @@ class Lane:
 class Samples:
     """All samples under way."""
 
-    def __init__(self, most: int) -> None:
-        """`most` of them are admitted at once."""
+    def __init__(self, most: int, revived: Callable[[Promise], Awaitable[bool]] | None = None) -> None:
+        """`most` of them are admitted at once.
+
+        `revived` returns when the engine lives again, and whether a sample that its death cut short is drawn again;
+        without it such a sample fails.
+        """
         self._most = most
+        self._revived = revived
         self._tasks: dict[Promise, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -116,9 +157,21 @@ class Samples:
 
     def start(self, work: Work) -> None:
         """Do this now, beside the others."""
-        task = asyncio.create_task(carried_out(work))
+        task = asyncio.create_task(
+            carried_out(work) if self._revived is None else self._persistent(work, self._revived)
+        )
         self._tasks[work.promise] = task
         task.add_done_callback(lambda _: self._tasks.pop(work.promise, None))
+
+    async def _persistent(self, work: Work, revived: Callable[[Promise], Awaitable[bool]]) -> None:
+        for _ in range(_ATTEMPTS):
+            await carried_out(attrs.evolve(work, lost=lambda: None))
+            if work.promise.done or not await revived(work.promise):
+                break
+        else:
+            work.promise.fail(f"the engine died {_ATTEMPTS} times before this was done", "server")
+            return
+        work.promise.fail("the engine died before this was done, and could not be started again", "server")
 
     def cancel(self, promise: Promise, error: str) -> None:
         """Give one up; nothing happens if it is done, or is no sample."""

@@ -9,12 +9,14 @@ import logging
 from typing import Any
 
 from tinker_local.audit import SERVICE, Audit
+from tinker_local.autosave import Autosaves, snapshot_of
 from tinker_local.callers import Callers
 from tinker_local.clock import Clock
-from tinker_local.engine.protocol import Engine
+from tinker_local.engine.protocol import Engine, EngineError
 from tinker_local.futures import Futures, JsonAnswer, Promise
 from tinker_local.keeping import Keeping
 from tinker_local.metrics import Metrics
+from tinker_local.restoration import Replay, Restoration
 from tinker_local.runs.models import Model, Models
 from tinker_local.runs.samplers import EngineSamplers, Samplers
 from tinker_local.runs.sessions import Session, Sessions
@@ -24,6 +26,7 @@ from tinker_local.scheduler import Samples
 from tinker_local.settings import DATABASE_FILE, Settings, is_loopback
 from tinker_local.signing import API_KEYS, LINKS, SECRET_FILE, TOKENS, WEIGHTS_TOKENS, derived, kept_secret
 from tinker_local.store.folders import Folders
+from tinker_local.store.journal import Journal
 from tinker_local.store.losses import LossRecords
 from tinker_local.store.records import Records
 from tinker_local.store.results import Results
@@ -75,9 +78,14 @@ class Service:
         )
         self.supervision = Supervision(engine)
         self.sessions = Sessions(self.records, clock, settings.max_sessions)
-        self.engine_samplers = EngineSamplers(self.supervision, self.records, self.folders)
+        autosaved = Folders(settings.data_dir / "autosaves")
+        self.engine_samplers = EngineSamplers(
+            self.supervision, self.records, self.folders, lambda sampler_id: autosaved.at(snapshot_of(sampler_id))
+        )
         self.samplers = Samplers(self.records, self.sessions, self.engine_samplers, settings.max_samplers)
-        self.samples = Samples(settings.max_pending_samples)
+        self.samples = Samples(
+            settings.max_pending_samples, self._revived if settings.autosave_every is not None else None
+        )
         self.timeline = Timeline(clock)
         self.traces = Traces(settings.data_dir / "traces", clock)
         self.keeping = Keeping(
@@ -104,16 +112,32 @@ class Service:
             gone_before=self.keeping.gone,
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic, settings.max_pending_requests)
+        self.autosaves = Autosaves(
+            Journal(self.records.database, settings.data_dir / "journal"),
+            autosaved,
+            self.supervision,
+            self.futures,
+            self.models,
+            settings.autosave_every,
+        )
+        self.models.attend = self.autosaves.attend
+        self.restoration = Restoration(
+            self.autosaves, self.records, self.sessions, self.models, self.futures, self.supervision
+        )
         self.metrics = Metrics(self)
         self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
         self.supervision.on_death.append(self._engine_died)
+        self.supervision.on_life.append(self.restoration.begin)
 
-    async def start(self) -> None:
-        """Begin to start the engine, and to sweep."""
+    async def start(self, replay: Replay) -> None:
+        """Begin to start the engine, and to sweep; `replay` takes accepted calls in again."""
         await self._drop_records_without_folders()
+        await self.autosaves.tidy(self.sessions.is_open)
+        self.restoration.replay = replay
+        self.restoration.find()
         self.supervision.start()
         self.in_background(self._sweep_forever())
 
@@ -124,8 +148,10 @@ class Service:
             task.cancel()
         if self._background:
             await asyncio.wait(self._background)
+        await self.restoration.close()
         await self.samples.close()
         for model in self.models.all():
+            self.restoration.engine_died(model)  # the next life of the service goes on with what is open
             await model.lane.close()
         await self._store_last_requests()
         await self.usage.flush(storage=True)
@@ -155,6 +181,7 @@ class Service:
                 self.in_background(self.supervision.engine.unload_adapter(model.model_id))
         for sampler in self.samplers.of_session(session.session_id):
             await self.samplers.forget(sampler)
+        await self.autosaves.drop_session(session.session_id)
 
     async def sweep(self) -> None:
         """Do what is due: end silent sessions and hopeless waits, delete what expired, forget what was delivered."""
@@ -168,6 +195,7 @@ class Service:
         for model in self.models.all():
             if model.gap_since is not None and model.gap_since < self.clock.monotonic() - timeout:
                 missing = model.order.next_id
+                self.autosaves.abandoned(model)
                 model.give_up_gap(f"sequence id {missing} of {model.model_id} did not come within {timeout:g} s")
         await self.checkpoints.delete_expired()
         forgotten = self.futures.sweep(self.sessions.is_open)
@@ -175,6 +203,7 @@ class Service:
         await self._store_last_requests()
         await self.usage.flush()
         self.traces.delete_old()
+        self.autosaves.journal.delete_unused_files()
         now = self.clock.wall()
         await self.records.write(
             *self.records.forget_before(now - _FORGET_SECONDS), self.audit.records.forget_before(now - _AUDIT_SECONDS)
@@ -207,7 +236,15 @@ class Service:
 
     def _engine_died(self) -> None:
         for model in self.models.all():
-            model.give_up_gap(self.models.loss(model), "server")
+            if not self.restoration.engine_died(model):
+                model.give_up_gap(self.models.loss(model), "server")
+
+    async def _revived(self, promise: Promise) -> bool:
+        promise.held_by = "the engine died, and is being started again"
+        with contextlib.suppress(EngineError):
+            await self.supervision.wait_ready()
+        promise.held_by = None
+        return self.supervision.ready
 
     def _keep(self, promise: Promise) -> None:
         """That the end of this process cut a request short is no result: the next one knows better what to tell."""

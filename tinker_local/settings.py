@@ -68,6 +68,8 @@ class Settings:
     """How long a poll is held; clients give up after 45, and the promise (R3) is 30."""
     result_retention_seconds: float = 600.0
     """How long a finished result is kept; the promise (R4) is 300 after delivery."""
+    autosave_every: int | None = None
+    """Optimizer steps after which each run is saved so that it can be restored; None saves nothing by itself."""
     session_timeout_seconds: float = 300.0
     """A session without a heartbeat for this long is over."""
     url_lifetime_seconds: float = 900.0

@@ -28,6 +28,8 @@ class Supervision:
         self.problem: str | None = None
         """Why there is no engine, as far as is known."""
         self.on_death: list[Callable[[], None]] = []
+        self.on_life: list[Callable[[], None]] = []
+        """Called when the engine can work, the first time and after each death."""
         self._models: dict[str, BaseModelInfo] = {}
         self._infos: tuple[BaseModelInfo, ...] = ()
         self._ready = asyncio.Event()
@@ -106,6 +108,8 @@ class Supervision:
         self.problem = None
         self.life += 1
         self._ready.set()
+        for callback in self.on_life:
+            callback()
         return True
 
     def _died(self) -> None:

@@ -34,6 +34,8 @@ class Call:
     """The body where it is protobuf."""
     size: int = 0
     """Bytes of the body."""
+    replayed: bool = False
+    """Whether it was accepted before, and is taken in again."""
 
     @property
     def idempotency_key(self) -> str | None:
@@ -48,7 +50,7 @@ class Call:
     @property
     def whose(self) -> str | None:
         """Whose things the caller may see and manage; None is everybody's."""
-        return None if self.caller.sees_all else self.caller.owner
+        return None if self.caller.sees_all or self.replayed else self.caller.owner
 
 
 Handler = Callable[[Call], Awaitable[Result]]

@@ -1,6 +1,7 @@
 """Models: made, described, passed through, stepped, unloaded."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from tinker_local.handlers.call import LARGE, Call, Handler, Result
 from tinker_local.handlers.custom_losses import CUSTOM, definition_of
 from tinker_local.handlers.labels import check_labels
 from tinker_local.runs.models import Model, model_id_of
+from tinker_local.runs.replay import REPLAYED, had_its_result
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
+from tinker_local.scheduler import Mark
 from tinker_local.service import Service
 from tinker_local.store.records import RunRecord
 from tinker_local.wire.optimizer import family_of, settings_of, shown_family
@@ -35,13 +38,18 @@ async def create_model(call: Call) -> Result:
     base_model = service.supervision.model(body["base_model"]).name
     lora = _lora(body.get("lora_config"), service.settings.max_lora_rank)
     lora = attrs.evolve(lora, optimizer=family_of(body.get("optimizer_config")) or lora.optimizer)
+    if lora.seed is None and service.autosaves.on:
+        lora = attrs.evolve(lora, seed=_seed_of(model_id))
     model = new_model(call, model_id, session.session_id, body["base_model"], lora, fingerprint)
+
+    had = had_its_result()
 
     async def run() -> Answer:
         await engine.create_adapter(model_id, base_model, lora)
         model.life = service.supervision.life
         await service.records.write(service.records.put_run(model.record))
-        service.audit.note("run_create", call.owner, model_id=model_id, base_model=body["base_model"])
+        if not had:
+            service.audit.note("run_create", call.owner, model_id=model_id, base_model=body["base_model"])
         return JsonAnswer({"type": "create_model", "model_id": model_id})
 
     return service.intake.create(model, run)
@@ -83,6 +91,8 @@ async def unload_model(call: Call) -> Result:
     async def run() -> Answer:
         await engine.unload_adapter(model.model_id)
         service.models.freed(model)
+        if service.autosaves.on:
+            service.in_background(service.autosaves.drop(model.model_id))
         service.audit.note("run_unload", call.owner, model_id=model.model_id)
         return JsonAnswer({"type": "unload_model", "model_id": model.model_id})
 
@@ -113,7 +123,7 @@ async def optim_step(call: Call) -> Result:
         metrics = await service.supervision.engine.optim_step(model.model_id, settings)
         return JsonAnswer({"metrics": dict(metrics)})
 
-    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key, "step")
 
 
 async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, bytes]:
@@ -137,14 +147,18 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
     if request.loss_fn == CUSTOM:
         config = definition_of(service, model.record.session_id, config)
 
+    had = had_its_result()
+
     async def run() -> Answer:
         output = await service.supervision.engine.forward_backward(
             model.model_id, request.data, request.loss_fn, config, backward=request.backward
         )
-        service.usage.trained(model.record, request.data)
+        if not had:
+            service.usage.trained(model.record, request.data)
         return TrainingAnswer(output)
 
-    return service.intake.submit(model, request.seq_id, fingerprint, run, call.idempotency_key)
+    mark: Mark = "gather" if request.backward else ""
+    return service.intake.submit(model, request.seq_id, fingerprint, run, call.idempotency_key, mark)
 
 
 def check_images(service: Service, base_model: str, given: bool) -> None:
@@ -155,6 +169,9 @@ def check_images(service: Service, base_model: str, given: bool) -> None:
 
 def slot_taken(service: Service, model_id: str, fingerprint: bytes) -> dict[str, Any] | None:
     """The answer to a repeated creation; None if there is no such model. Raises `ApiError` 409 for another creation."""
+    if REPLAYED.get() is not None:
+        return None
+    service.models.check_restored(model_id)
     model = service.models.find(model_id)
     if model is not None:
         return service.intake.created(model, fingerprint)
@@ -185,6 +202,11 @@ def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora:
     model = Model(record, fingerprint=fingerprint)
     call.service.models.add(model)
     return model
+
+
+def _seed_of(model_id: str) -> int:
+    """A seed for whoever gave none, so that the same adapter can be made again; model ids cannot be guessed."""
+    return int.from_bytes(hashlib.blake2b(model_id.encode(), digest_size=4).digest()) >> 1
 
 
 def _lora(config: Mapping[str, Any] | None, max_rank: int) -> LoraSpec:

@@ -121,6 +121,8 @@ def _save_named(call: Call, kind: str, operation_id: str, *, overwrite: bool, se
     name = body["path"] if body.get("path") is not None else f"unnamed-{uuid.uuid4().hex[:12]}"
     path = CheckpointPath.make(model.model_id, kind, name)
     service.checkpoints.expiry(body.get("ttl_seconds"))
+    if call.replayed:
+        overwrite = True  # a checkpoint of that name is what its first time has left
     if not overwrite:
         service.checkpoints.check_free(path)
 
@@ -173,7 +175,7 @@ def _save_unnamed(call: Call) -> Result:
         return repeated
     service.samplers.check_room(call.owner)
     sampler_id = sampler_id_of(model.record.session_id, body["sampling_session_seq_id"])
-    if service.samplers.find(sampler_id) is not None:
+    if service.samplers.find(sampler_id) is not None and not call.replayed:
         raise conflict(f"sampling session {sampler_id} exists already; count on")
     record = SamplerRecord(
         sampler_id=sampler_id,
@@ -185,9 +187,14 @@ def _save_unnamed(call: Call) -> Result:
     )
 
     async def run() -> Answer:
-        sampler = service.samplers.add(record)
+        sampler = service.samplers.find(sampler_id) or service.samplers.add(record)
         try:
-            await service.supervision.engine.create_sampler(sampler_id, None, model_id=model.model_id)
+            made = service.supervision.engine.create_sampler(sampler_id, None, model_id=model.model_id)
+            if service.autosaves.on:
+                saved = service.autosaves.snapshot(model.model_id, sampler_id)
+                await asyncio.gather(made, saved)
+            else:
+                await made
             service.engine_samplers.made(sampler.source)
             await service.records.write(service.records.put_sampler(record))
         except BaseException:
@@ -225,7 +232,7 @@ def _load_into(call: Call) -> Result:
         service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model.model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model.model_id})
 
-    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
+    return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key, "load")
 
 
 def _load_as_new(call: Call) -> Result:
@@ -255,7 +262,7 @@ def _load_as_new(call: Call) -> Result:
         service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model_id})
 
-    return service.intake.create(model, run)
+    return service.intake.create(model, run, "load")
 
 
 async def _remember(call: Call, model: Model, lora: LoraSpec) -> None:

@@ -3,16 +3,19 @@
 Pure bookkeeping: weights are in the engine. A model that an earlier life of the engine had is known, but lost.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import attrs
 
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import EngineDiedError, LoraSpec, UserFaultError
-from tinker_local.errors import not_found, too_many
+from tinker_local.errors import not_found, too_many, unavailable
 from tinker_local.futures import Category
+from tinker_local.runs.calls import Calls
 from tinker_local.runs.order import SequenceOrder
 from tinker_local.runs.quota import Quota
+from tinker_local.runs.replay import REPLAYED
 from tinker_local.runs.sessions import Sessions
 from tinker_local.scheduler import Lane, Work
 from tinker_local.store.paths import TRAINING
@@ -42,6 +45,9 @@ class Model:
     unloaded: bool = False
     order: SequenceOrder[Work] = attrs.field(factory=SequenceOrder)
     lane: Lane = attrs.field(factory=Lane)
+    calls: Calls = attrs.field(factory=Calls)
+    saving: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    """Automatic saves are put in place one after the other."""
     gap_since: float | None = None
     """Monotonic: since when requests wait for one that has not come."""
     unnumbered: int = 0
@@ -130,9 +136,13 @@ class Models:
         self._sessions = sessions
         self._clock = clock
         self._life = life
-        self._unnumbered = unnumbered
+        self.unnumbered_before = unnumbered
         self._models: dict[str, Model] = {}
         self._quota = Quota("models", most, "max_models", "unload some, or finish their session")
+        self.restoring: dict[str, str] = {}
+        """Models that are being brought back, and why, for people; until they are, their clients wait."""
+        self.attend: Callable[[Model], None] = lambda _: None
+        """Told of each new model."""
 
     def check_room(self, owner: str) -> None:
         """Raises `ApiError` 400 if this owner may have no more."""
@@ -141,6 +151,7 @@ class Models:
     def add(self, model: Model) -> None:
         """A new model."""
         self._models[model.model_id] = model
+        self.attend(model)
         self._quota.more(model.record.owner)
 
     def freed(self, model: Model) -> None:
@@ -156,13 +167,14 @@ class Models:
             record = self._records.run(model_id)
             if record is None or not record.trainable or not self._sessions.is_open(record.session_id):
                 return None
-            count, keys = self._unnumbered(model_id)
+            count, keys = self.unnumbered_before(model_id)
             model = Model(record, life=-1, unnumbered=count, by_key=keys)
             self.add(model)
         return model
 
     def get(self, model_id: str, owner: str) -> Model:
         """An owner's model, which is noted as used. Raises `ApiError` 404, or 410 if its session is over."""
+        self.check_restored(model_id)
         model = self.find(model_id)
         if model is None:
             record = self._records.run(model_id)
@@ -205,6 +217,11 @@ class Models:
         """Its session is over."""
         if self._models.pop(model.model_id, None) is not None and not model.unloaded:
             self._quota.fewer(model.record.owner)
+
+    def check_restored(self, model_id: str) -> None:
+        """Raises `ApiError` 503 while a model is being brought back, for anything but its own earlier calls."""
+        if model_id in self.restoring and REPLAYED.get() is None:
+            raise unavailable(self.restoring[model_id])
 
     def is_lost(self, model: Model) -> bool:
         """Whether its weights were in an engine that is no more."""

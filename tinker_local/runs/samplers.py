@@ -5,6 +5,7 @@ weights, and freed with the last of them. Weights that were only ever in the eng
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -72,10 +73,14 @@ class _Held:
 class EngineSamplers:
     """The engine's samplers, counted by their users."""
 
-    def __init__(self, supervision: Supervision, records: Records, folders: Folders) -> None:
+    def __init__(
+        self, supervision: Supervision, records: Records, folders: Folders, snapshot: Callable[[str], Path]
+    ) -> None:
+        """`snapshot` tells where a sampling session's own weights are, if they were saved."""
         self._supervision = supervision
         self._records = records
         self._folders = folders
+        self._snapshot = snapshot
         self._held: dict[str, _Held] = {}
 
     def __len__(self) -> int:
@@ -117,7 +122,7 @@ class EngineSamplers:
         held = self._held[source.key]
         if held.life == self._supervision.life:
             return
-        if source.in_memory:
+        if source.in_memory and not self._snapshot(source.key).is_dir():
             if held.life is None:
                 raise UserFaultError(f"{source.key} was never made; the result of its save tells why")
             raise EngineError(
@@ -138,6 +143,8 @@ class EngineSamplers:
             held.making = None
 
     def _directory(self, source: Source) -> Path | None:
+        if source.in_memory:
+            return self._snapshot(source.key)
         if source.path is None:
             return None
         record = self._records.checkpoint(source.path)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tinker_local.errors import conflict
 from tinker_local.futures import Futures, Promise
 from tinker_local.runs.models import Model, Models
-from tinker_local.scheduler import Run, Work
+from tinker_local.runs.replay import REPLAYED
+from tinker_local.scheduler import Mark, Run, Work
 from tinker_local.wire.training import ForwardBackwardCall
 
 __all__ = ["Intake", "fingerprint_of", "fingerprint_of_pass", "repeat"]
@@ -62,6 +63,8 @@ class Intake:
         Raises:
             ApiError: 409 if the sequence id, or without one the idempotency key, was used for something else.
         """
+        if REPLAYED.get() is not None:
+            return None
         if seq_id is None:
             promise = self._futures.find(model.by_key.get(idempotency_key or "", ""))
             return None if promise is None else repeat(promise, fingerprint)
@@ -86,25 +89,45 @@ class Intake:
             raise conflict(f"{model.model_id} was made by another request; count on")
         return {"request_id": _creation(model), "model_id": model.model_id}
 
-    def create(self, model: Model, run: Run) -> dict[str, Any]:
+    def create(self, model: Model, run: Run, mark: Mark = "") -> dict[str, Any]:
         """Take a model's creation in, which comes before anything else of it."""
         promise = self._promise(model, _creation(model), model.fingerprint)
-        model.submit(None, Work(promise, run), self._monotonic())
+        again = REPLAYED.get() is not None
+        work = Work(promise, run, lambda: self._loss_of_creation(model), mark=mark, again=again)
+        model.submit(None, work, self._monotonic())
         return promise.submitted()
 
     def submit(
-        self, model: Model, seq_id: int | None, fingerprint: bytes, run: Run, idempotency_key: str | None
+        self,
+        model: Model,
+        seq_id: int | None,
+        fingerprint: bytes,
+        run: Run,
+        idempotency_key: str | None,
+        mark: Mark = "",
     ) -> dict[str, Any]:
-        """Take a new request in; `run` is the work, whose first step is the engine's call."""
-        model.check_room(self._most)
+        """Take a new request in; `run` is the work, whose first step is the engine's call, `mark` what it does."""
+        self._models.check_restored(model.model_id)
+        replayed = REPLAYED.get()
+        if replayed is None:
+            model.check_room(self._most)
         if seq_id is None:
-            model.unnumbered += 1
-        number = f"u{model.unnumbered}" if seq_id is None else str(seq_id)
+            number = f"u{model.unnumbered + 1}" if replayed is None else replayed.request_id.rpartition(":")[2]
+            model.unnumbered = max(model.unnumbered, int(number[1:]))
+        else:
+            number = str(seq_id)
         key = idempotency_key if seq_id is None else None
         promise = self._promise(model, f"{model.model_id}:{number}", fingerprint, key)
         if seq_id is None and idempotency_key:
             model.remember_key(idempotency_key, promise.request_id)
-        work = Work(promise, self._checked(model, run), lambda: self._models.loss(model))
+        work = Work(
+            promise,
+            self._checked(model, run),
+            lambda: None if model.model_id in self._models.restoring else self._models.loss(model),
+            mark=mark,
+            seq_id=seq_id,
+            again=replayed is not None,
+        )
         # The order of a lost model is lost with it; each request is told so at once.
         model.submit(None if self._models.is_lost(model) else seq_id, work, self._monotonic())
         return promise.submitted()
@@ -112,6 +135,9 @@ class Intake:
     def _promise(
         self, model: Model, request_id: str, fingerprint: bytes, idempotency_key: str | None = None
     ) -> Promise:
+        replayed = REPLAYED.get()
+        if replayed is not None:
+            return replayed
         return self._futures.add(
             Promise(
                 request_id=request_id,
@@ -122,6 +148,9 @@ class Intake:
                 idempotency_key=idempotency_key,
             )
         )
+
+    def _loss_of_creation(self, model: Model) -> str | None:
+        return None if model.model_id in self._models.restoring else "the engine died before this was done"
 
     def _checked(self, model: Model, run: Run) -> Run:
         async def checked() -> Any:

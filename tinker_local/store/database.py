@@ -59,16 +59,15 @@ class Database:
         self._writes.put(_Write(lambda: statements, done, loop))
         await done
 
-    async def write_made(self, make: Callable[[], Sequence[Statement]]) -> None:
+    def begin(self, make: Callable[[], Sequence[Statement]]) -> "asyncio.Future[None]":
         """`write` what `make` returns, which the writing thread calls: it may take a while.
 
-        Raises:
-            Exception: whatever `make` raises, or `sqlite3.Error`.
+        Its place among the writes is that of this call. The future ends with what `make` raises, or `sqlite3.Error`.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._writes.put(_Write(make, done, loop))
-        await done
+        return done
 
     def post(self, *statements: Statement) -> None:
         """Carry out the statements as one, soon; nobody waits."""

@@ -86,6 +86,25 @@ class Folders:
             return
         shutil.rmtree(gone, ignore_errors=True)
 
+    def runs(self) -> list[str]:
+        """The ids of all that have something here."""
+        return [folder.name for folder in self._root.iterdir() if folder.name != _STAGING]
+
+    def paths(self, run_id: str, kind: str) -> list[CheckpointPath]:
+        """What a run has of a kind, in no order."""
+        folder = self._root / run_id / kind
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return [CheckpointPath(run_id, kind, name) for name in names]
+
+    def delete_run(self, run_id: str) -> None:
+        """Remove all that a run has; it is gone as a whole at once, and its files soon after."""
+        gone = self._staging / uuid.uuid4().hex
+        try:
+            (self._root / run_id).rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone, ignore_errors=True)
+
     def _set_aside(self, target: Path) -> Path | None:
         old = self._staging / f"{_OLD}{uuid.uuid4().hex}"
         try:
