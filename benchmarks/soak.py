@@ -96,7 +96,7 @@ def watched() -> Iterator[Watched]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="The service under mixed load for a while.")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--quick", action="store_true", help="half a minute: shows that it runs, measures nothing")
     options = parser.parse_args()
@@ -131,7 +131,9 @@ def report(
 ) -> Report:
     """The thirds of the time side by side."""
     third = len(looks) // 3
-    parts = dict(zip(THIRDS, (looks[:third], looks[third : 2 * third], looks[2 * third :]), strict=True))
+    parts: dict[str, Sequence[Figures]] = {
+        name: looks[index * third : (index + 1) * third] for index, name in enumerate(THIRDS)
+    }
     middle = {
         name: {figure: statistics.median(look[figure] for look in part) for figure in looks[0]}
         for name, part in parts.items()

@@ -175,8 +175,13 @@ PROMISES = (
         "R13",
         "No 5xx from any request, valid or not",
         "0 in the generated cases of each operation",
-        ("service/test_service_fuzz.py::test_nothing_is_answered_with_5xx",),
-        "1,000 cases an operation, stateful sequences: issue 5",
+        (
+            "service/test_service_generated_requests.py::test_r13_no_generated_request_is_answered_with_5xx",
+            "service/test_service_generated_requests.py::test_r13_no_protobuf_body_is_answered_with_5xx",
+            "service/test_service_generated_requests.py::test_r13_nothing_that_fits_into_http_is_answered_with_5xx",
+            "service/test_service_sequences.py::test_r13_no_sequence_of_calls_is_answered_with_5xx",
+            "service/test_service_fuzz.py::test_nothing_is_answered_with_5xx",
+        ),
     ),
     Promise(
         "R14",

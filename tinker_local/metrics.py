@@ -22,6 +22,7 @@ from tinker_local.errors import ApiError
 
 if TYPE_CHECKING:
     from tinker_local.service import Service
+from tinker_local.web_pages import check_no_page
 
 __all__ = ["ROUTES", "Metrics"]
 
@@ -100,12 +101,14 @@ async def _scraped(request: Request) -> Response:
     """The numbers; where keys are needed, with one that may see what everybody owns.
 
     Raises:
-        ApiError: 401 without a key, 403 with one that sees its own things only.
+        ApiError: 401 without a key, 403 with one that sees its own things only, or for a web page.
     """
     service: Service = request.app.state.service
     given = request.headers.get("authorization", "")
     key = given.removeprefix(_BEARER) if given.startswith(_BEARER) else request.headers.get("x-api-key", "")
     caller = service.callers.caller(key)
+    if not service.callers.locked:
+        check_no_page(request)
     if caller.key is not None and not caller.sees_all:
         raise ApiError(403, "scope", "these numbers are of everybody's work: use a key made with --scope all")
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -33,7 +33,8 @@ def test_a_page_is_refused_whatever_it_sends(api: Api, headers: dict[str, str]) 
         response = api.request("POST", URL, content=BODY, headers={**kind, **headers})
         assert (response.status_code, response.json()["code"]) == (403, "web_page"), kind
         assert "keys create" in response.json()["detail"]
-    assert api.request("GET", "/api/v1/sessions", headers=headers).status_code == 403
+    for path in ("/api/v1/sessions", "/metrics"):
+        assert api.request("GET", path, headers=headers).status_code == 403
     assert api.ok("list_sessions") == {"sessions": []}
 
 
