@@ -48,7 +48,6 @@ REASONS: Final = (
         (
             "tinker.APIResponse: *",
             "tinker.AsyncAPIResponse: *",
-            "tinker.DEFAULT_*",
             "tinker.ProxiesTypes: *",
             "tinker.Transport: *",
             "tinker.file_from_path: *",
@@ -62,7 +61,6 @@ REASONS: Final = (
         "line's credential files. Their work is done here, by other objects.",
         (
             "import tinker.lib.*",
-            "from tinker.lib.public_interfaces.backcompat_client_future import BackcompatClientFuture: *",
             "from tinker.lib.public_interfaces.custom_loss import *",
             "from tinker.lib.public_interfaces.training_client import fetch_training_info: *",
             "from tinker.lib.retry_handler import *",

@@ -90,6 +90,22 @@ def test_names_of_theirs_that_are_called_otherwise_here(tinker: Any) -> None:
     assert (repr(tinker.NOT_GIVEN), bool(tinker.NOT_GIVEN), bool(tinker.Omit())) == ("NOT_GIVEN", False, False)
 
 
+def test_names_that_only_the_official_sdk_needs_mean_what_they_mean_there(tinker: Any) -> None:
+    from tinker.lib.public_interfaces.backcompat_client_future import BackcompatClientFuture
+    from tinker.lib.retry_handler import is_retryable_status_code
+    from tinker.lib.retryable_exception import RetryableException
+
+    assert issubclass(tinker.BackcompatTrainingClientFuture, BackcompatClientFuture)
+    assert issubclass(tinker.BackcompatSamplingClientFuture, BackcompatClientFuture)
+    assert not issubclass(tinker.TrainingClient, BackcompatClientFuture)
+    assert [code for code in (200, 400, 404, 408, 429, 500, 503) if is_retryable_status_code(code)] == [
+        408, 429, 500, 503,
+    ]  # fmt: skip
+    assert RetryableException in tinker_hl.RetryConfig().retryable_exceptions
+    assert (tinker.DEFAULT_TIMEOUT.read, tinker.DEFAULT_TIMEOUT.connect, tinker.DEFAULT_MAX_RETRIES) == (60, 5, 10)
+    assert tinker.DEFAULT_CONNECTION_LIMITS.max_connections == 1000
+
+
 def test_modules_that_do_not_exist_here_say_so(tinker: Any) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"tinker\.resources"):
         importlib.import_module("tinker.resources")

@@ -52,6 +52,7 @@ MODULES: Final = frozenset(
         "tinker.lib.api_future_impl",
         "tinker.lib.experimental",
         "tinker.lib.retry_handler",
+        "tinker.lib.retryable_exception",
         "tinker.lib.telemetry",
         "tinker.types.shared.untyped_api_future",
         *(f"tinker.lib.public_interfaces.{name}" for name in _INTERFACES.split()),
@@ -61,12 +62,18 @@ MODULES: Final = frozenset(
 
 ELSEWHERE: Final = {
     "AwaitableConcurrentFuture": ("tinker_hl.futures", "APIFuture"),
+    "BackcompatClientFuture": ("tinker_hl.compat.official_names", "BackcompatClientFuture"),
     "BaseModel": ("tinker_hl.types.record", "Record"),
+    "DEFAULT_CONNECTION_LIMITS": ("tinker_hl.compat.official_names", "DEFAULT_CONNECTION_LIMITS"),
+    "DEFAULT_MAX_RETRIES": ("tinker_hl.compat.official_names", "DEFAULT_MAX_RETRIES"),
+    "DEFAULT_TIMEOUT": ("tinker_hl.compat.official_names", "DEFAULT_TIMEOUT"),
     "NOT_GIVEN": ("tinker_hl.request_options", "NOT_GIVEN"),
     "NoneType": ("types", "NoneType"),
     "QueueState": ("tinker_hl.queue_state", "QueueState"),
     "QueueStateObserver": ("tinker_hl.queue_state", "QueueObserver"),
     "NotGiven": ("tinker_hl.request_options", "NotGiven"),
     "Omit": ("tinker_hl.request_options", "Omit"),
+    "RetryableException": ("tinker_hl.errors", "ResultExpiredError"),
+    "is_retryable_status_code": ("tinker_hl.compat.official_names", "is_retryable_status_code"),
 }
 """Official name -> our module and our name, for what is not under its own name in `tinker_hl` or `tinker_hl.types`."""
