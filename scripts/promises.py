@@ -242,7 +242,10 @@ PROMISES = (
         "N1",
         "Sampling logprobs == training logprobs",
         "mean abs diff <= 1e-5",
-        ("engine/test_engine_sampling.py::test_n01_sample_logprobs_are_training_logprobs",),
+        (
+            "engine/test_engine_sampling.py::test_n01_sample_logprobs_are_training_logprobs",
+            "engine/test_engine_sampling_twin.py::test_n01_a_crowd_of_adapters_has_the_logprobs_of_training",
+        ),
     ),
     Promise(
         "N2",
@@ -257,6 +260,8 @@ PROMISES = (
         (
             "engine/test_engine_sampling.py::test_n03_same_seed_same_tokens_whoever_shares_the_batch",
             "engine/test_engine_sampling.py::test_n03_requests_without_a_seed_differ",
+            "engine/test_engine_sampling_twin.py::test_n03_a_hundred_of_a_hundred_samples_are_the_same_in_a_crowd",
+            "engine/test_engine_sampling_twin.py::test_n03_seeds_of_64_bits_are_all_different",
         ),
     ),
     Promise(

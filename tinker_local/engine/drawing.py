@@ -28,7 +28,9 @@ class NoiseStream:
     """Uniform numbers in [0, 1), float64 multiples of 2^-24: below 1 by more than a cumulative sum can be off."""
 
     def __init__(self, seed: int, index: int) -> None:
-        self._generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, index % 2**64]))
+        # An array, for numpy takes a list with a number of 64 bits for one of floats, which keep 53 of them.
+        key = np.array([seed % 2**64, index % 2**64], dtype=np.uint64)
+        self._generator = np.random.Generator(np.random.Philox(key=key))
         self._ready = self.block(_BLOCK)
 
     def block(self, count: int) -> NDArray[np.float64]:
