@@ -24,6 +24,7 @@ from tinker_local import bodies, downloads, metrics
 from tinker_local.auth import admitted, check_reach
 from tinker_local.callers import Caller
 from tinker_local.clock import Clock
+from tinker_local.draining import begins_work
 from tinker_local.engine.protocol import Engine
 from tinker_local.errors import (
     ApiError,
@@ -144,11 +145,14 @@ class _Door:
 
     def endpoint(self, operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """What Starlette calls for an operation."""
+        begins = begins_work(operation)
 
         async def endpoint(request: Request) -> Response:
             service: Service = request.app.state.service
             OPERATION.set(operation.operation_id)
             caller = _NOBODY if operation.operation_id in _OPEN_TO_ALL else admitted(request, service.callers)
+            if begins:
+                service.draining.check_open()
             parameters = self._validation.parameters(operation, request.path_params, request.query_params)
             raw = b""
             try:

@@ -23,8 +23,11 @@ from tinker_local.datadir import DataDirBusyError, held
 from tinker_local.settings import DATABASE_FILE, ModelSource, Settings, default_data_dir, is_loopback
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from tinker_local.engine.protocol import Engine
     from tinker_local.service import Service
+    from tinker_local.serving import Serving
 
 __all__ = ["DATA_DIR_BUSY", "TINY_MODEL", "model_sources", "serve"]
 
@@ -120,6 +123,13 @@ DATA_DIR_BUSY = 75
     help="What goes to stderr.",
 )
 @click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="How long work under way may go on after the first Ctrl-C or SIGTERM; nothing new is taken meanwhile.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -150,11 +160,12 @@ def serve(
     engine_kind: str,
     log_level: str,
     log_format: str,
+    drain_seconds: float,
     owned: bool,
 ) -> None:
     """Serve base models over the Tinker API: train LoRA adapters and sample, on this machine.
 
-    It ends on Ctrl-C or SIGTERM, after what is under way has had a few seconds to finish.
+    It ends on Ctrl-C or SIGTERM, after what is under way has had some time to finish; asked again, at once.
     """
     from tinker_local import logs
 
@@ -179,7 +190,7 @@ def serve(
         autosave_every=autosave_every,
     )
     with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
-        asyncio.run(_run(settings, engine_kind, listener, owned=owned))
+        asyncio.run(_run(settings, engine_kind, listener, drain_seconds, owned=owned))
 
 
 def model_sources(models: Sequence[str], aliases: Sequence[str]) -> tuple[ModelSource, ...]:
@@ -282,7 +293,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *, owned: bool) -> None:
+async def _run(
+    settings: Settings, engine_kind: str, listener: socket.socket, drain_seconds: float, *, owned: bool
+) -> None:
     from tinker_local.app import create_app
     from tinker_local.serving import Serving
 
@@ -297,9 +310,17 @@ async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *,
         service: Service | None = getattr(app.state, "service", None)
         return None if service is None or service.supervision.life else service.supervision.problem
 
+    ending: list[asyncio.Task[None]] = []
+
+    def asked_to_end() -> None:
+        if ending:
+            serving.stop()
+        else:
+            ending.append(asyncio.create_task(_end(app, serving, drain_seconds)))
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, serving.stop)
+        loop.add_signal_handler(number, asked_to_end)
     if owned:
         loop.add_reader(0, _watch_owner, serving.stop)
     names = ", ".join(model.name for model in settings.models)
@@ -311,6 +332,16 @@ async def _run(settings: Settings, engine_kind: str, listener: socket.socket, *,
             raise click.ClickException(problem() or "the service could not start; the lines above say why")
         await serving.ended()
     logger.info("ended")
+
+
+async def _end(app: "Starlette", serving: "Serving", seconds: float) -> None:
+    """Let what is under way finish, then stop."""
+    service: Service | None = getattr(app.state, "service", None)
+    if service is not None and seconds:
+        logger.info("stopping; what is under way has %g s to finish", seconds)
+        if not await service.draining.drain(seconds):
+            logger.warning("some work was not done within %g s", seconds)
+    serving.stop()
 
 
 def _to_owner(url: str) -> Callable[[], None]:

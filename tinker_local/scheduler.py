@@ -84,6 +84,11 @@ class Lane:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def running(self) -> Iterable[asyncio.Task[None]]:
+        """What is with the engine; what waits behind it follows."""
+        return self._running
+
     def add(self, work: Work) -> None:
         """Do this after everything that was added before."""
         self._queue.append(work)
@@ -149,6 +154,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    @property
+    def running(self) -> Iterable[asyncio.Task[None]]:
+        """All that were begun and are not done."""
+        return self._tasks.values()
 
     def admit(self) -> None:
         """Raises `ApiError` 429 if there is no room for another one."""

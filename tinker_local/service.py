@@ -6,12 +6,14 @@ It does not know HTTP; `tinker_local.app` puts it behind routes.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from tinker_local.audit import SERVICE, Audit
 from tinker_local.autosave import Autosaves, snapshot_of
 from tinker_local.callers import Callers
 from tinker_local.clock import Clock
+from tinker_local.draining import Draining
 from tinker_local.engine.protocol import Engine, EngineError
 from tinker_local.futures import Futures, JsonAnswer, Promise
 from tinker_local.keeping import Keeping
@@ -125,6 +127,7 @@ class Service:
             self.autosaves, self.records, self.sessions, self.models, self.futures, self.supervision
         )
         self.metrics = Metrics(self)
+        self.draining = Draining(self._running)
         self.began = clock.wall()
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
@@ -158,6 +161,11 @@ class Service:
         await self.traces.close()
         await self.supervision.close()
         self.records.close()
+
+    def _running(self) -> Iterator[asyncio.Task[None]]:
+        yield from self.samples.running
+        for model in self.models.all():
+            yield from model.lane.running
 
     def in_background(self, work: Any) -> None:
         """Run a coroutine that nobody waits for; it ends with the service."""

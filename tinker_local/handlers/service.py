@@ -39,6 +39,7 @@ _DYNAMIC_CONFIG = {"refresh_interval_sec": 300, "sample_cancel_enabled": True, "
 
 async def get_health(call: Call) -> Result:
     """Ready means that training and sampling work now."""
+    call.service.draining.check_open()
     call.service.supervision.require()
     return {"status": "ok"}
 
