@@ -189,8 +189,9 @@ def serve(
         kv_cache_tokens=kv_cache_tokens,
         autosave_every=autosave_every,
     )
-    with _owned_data_dir(settings.data_dir), _listening(host, port) as listener:
-        asyncio.run(_run(settings, engine_kind, listener, drain_seconds, owned=owned))
+    runner = asyncio.Runner(loop_factory=_event_loop())
+    with _owned_data_dir(settings.data_dir), _listening(host, port) as listener, runner:
+        runner.run(_run(settings, engine_kind, listener, drain_seconds, owned=owned))
 
 
 def model_sources(models: Sequence[str], aliases: Sequence[str]) -> tuple[ModelSource, ...]:
@@ -291,6 +292,15 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it can be had: a quarter less work a request. None is asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _run(

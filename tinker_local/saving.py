@@ -151,19 +151,45 @@ class Checkpoints:
         return record
 
     async def change(self, record: CheckpointRecord, **changes: Any) -> None:
-        """Store something new about one."""
-        await self._records.write(self._records.put_checkpoint(attrs.evolve(record, **changes)))
+        """Store something new about one, beside what others changed since it was looked at.
 
-    async def delete(self, path: CheckpointPath) -> None:
-        """The record first: whoever sees a record finds its folder."""
-        await self._records.write(self._records.drop_checkpoint(path))
-        await asyncio.to_thread(self.folders.delete, path)
+        Raises:
+            ApiError: 404 if it was deleted or replaced since.
+        """
+        async with self._committing:
+            await self._records.write(self._records.put_checkpoint(attrs.evolve(self._same(record), **changes)))
+
+    async def delete(self, record: CheckpointRecord) -> None:
+        """For good; what was saved under its name meanwhile stays.
+
+        Raises:
+            ApiError: 404 if it was deleted or replaced since it was looked at.
+        """
+        async with self._committing:
+            self._same(record)
+            await self._remove(record.path)
 
     async def delete_expired(self) -> None:
         """Those whose time is over."""
         for record in self._records.expired_checkpoints(self._clock.wall()):
-            await self.delete(record.path)
+            async with self._committing:
+                now = self._records.checkpoint(record.path)
+                if now is None or not self._expired(now):  # deleted, replaced or given more time meanwhile
+                    continue
+                await self._remove(record.path)
             self._audit.note_checkpoint("expire", SERVICE, record)
+
+    async def _remove(self, path: CheckpointPath) -> None:
+        """The record first: whoever sees a record finds its folder."""
+        await self._records.write(self._records.drop_checkpoint(path))
+        await asyncio.to_thread(self.folders.delete, path)
+
+    def _same(self, record: CheckpointRecord) -> CheckpointRecord:
+        """What is stored now of what was looked at before. Raises `ApiError` 404 if that is gone."""
+        now = self._records.checkpoint(record.path)
+        if now is None or now.version != record.version:
+            raise not_found(f"{record.path} was deleted or replaced meanwhile")
+        return now
 
     def _expired(self, record: CheckpointRecord) -> bool:
         return record.expires_at is not None and record.expires_at <= self._clock.wall()

@@ -129,6 +129,8 @@ class Service:
         self.metrics = Metrics(self)
         self.draining = Draining(self._running)
         self.began = clock.wall()
+        self.copying = asyncio.Lock()
+        """Copies are made one after the other: a repeat that comes meanwhile finds what the first one made."""
         self._saved_before = self.records.outcome_ids()  # in memory: each new request asks
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from service_bench import Api, Bench
 
+from tinker_local.errors import ApiError
 from tinker_local.saving import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 
 
@@ -271,3 +272,48 @@ def test_a_record_whose_folder_is_gone_is_dropped_at_the_start(bench: Bench) -> 
     (folder,) = bench.data_dir.glob("checkpoints/*/weights/a")
     folder.rename(bench.data_dir / "elsewhere")
     assert path not in listed(bench.start())
+
+
+def test_changes_of_one_checkpoint_at_once_are_all_kept(api: Api) -> None:
+    path = api.save(api.model(), 1, "a")
+    published = api.later("publish_checkpoint", path=where(path))
+    ended = api.later("set_checkpoint_ttl", path=where(path), body={"ttl_seconds": MIN_TTL_SECONDS})
+    assert (published.result(60).status_code, ended.result(60).status_code) == (204, 204)
+    shown = listed(api)[path]
+    assert (shown["public"], shown["expires_at"] is not None) == (True, True)
+
+
+def test_a_change_that_comes_late_does_not_bring_a_deleted_checkpoint_back(api: Api) -> None:
+    path = api.save(api.model(), 1, "a")
+    deleted = api.later("delete_checkpoint", path=where(path))
+    changed = api.later("set_checkpoint_ttl", path=where(path), body={"ttl_seconds": None})
+    assert (deleted.result(60).status_code, changed.result(60).status_code) == (204, 404)
+    assert path not in listed(api)
+
+
+def test_what_is_saved_while_its_predecessor_expires_stays(
+    api: Api, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep looks once and deletes one after the other; a save may come between."""
+    model_id = api.model()
+    path = api.save(model_id, 1, "a", ttl_seconds=MIN_TTL_SECONDS)
+    bench.clock.ahead += MIN_TTL_SECONDS + 1
+    api.ok("heartbeat_session", body={"session_id": model_id.rpartition(":train:")[0]})
+    expired = api.do(api.service.records.expired_checkpoints, api.service.clock.wall())
+    assert [str(record.path) for record in expired] == [path]
+    assert api.save(model_id, 2, "a") == path
+    monkeypatch.setattr(api.service.records, "expired_checkpoints", lambda _: expired)
+    api.run(api.service.checkpoints.delete_expired())
+    assert listed(api)[path]["expires_at"] is None
+    assert (bench.data_dir / "checkpoints" / model_id / "weights" / "a" / "adapter_model.safetensors").is_file()
+    with pytest.raises(ApiError, match="deleted or replaced"):
+        api.run(api.service.checkpoints.delete(expired[0]))
+    assert path in listed(api)
+
+
+def test_a_copy_asked_for_again_before_it_is_made_is_made_once(api: Api) -> None:
+    path = api.save(api.model(), 1, "a")
+    body = {"source_path": path, "destination_project_id": "p"}
+    asked = [api.later("copy_weights", body=body, headers={"x-idempotency-key": "key-1"}) for _ in range(3)]
+    assert len({answer.result(60).json()["tinker_path"] for answer in asked}) == 1
+    assert len(listed(api)) == 2

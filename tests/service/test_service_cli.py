@@ -13,7 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from tinker_local.cli import DATA_DIR_BUSY, TINY_MODEL, _listening, model_sources, serve
+from tinker_local.cli import DATA_DIR_BUSY, TINY_MODEL, _event_loop, _listening, model_sources, serve
 from tinker_local.datadir import held
 
 SERVE = [sys.executable, "-m", "tinker_local.cli", "--engine", "null", "--port", "0", "--data-dir"]
@@ -181,3 +181,10 @@ def test_a_small_answer_does_not_wait_for_an_acknowledgement() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_it_serves_on_the_fast_event_loop_and_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    assert _event_loop() is uvloop.new_event_loop
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert _event_loop() is None

@@ -33,7 +33,7 @@ async def list_checkpoints(call: Call) -> Result:
 async def delete_checkpoint(call: Call) -> Result:
     """For good."""
     record = _owned(call)
-    await call.service.checkpoints.delete(record.path)
+    await call.service.checkpoints.delete(record)
     call.service.audit.note_checkpoint("delete", call.owner, record)
     return None
 

@@ -63,8 +63,13 @@ async def load_weights(call: Call) -> Result:
 
 async def copy_weights(call: Call) -> Result:
     """Copy a checkpoint; the same idempotency key makes one copy."""
+    async with call.service.copying:
+        return await _copied(call)
+
+
+async def _copied(call: Call) -> Result:
     service, body = call.service, call.body
-    key = call.request.headers.get("x-idempotency-key")
+    key = call.idempotency_key
     done = service.records.copy(call.owner, key) if key else None
     if done is not None:
         return {"tinker_path": done}
