@@ -123,6 +123,8 @@ class Autosaves:
             await saving
             about = {"model_id": model_id}
             await asyncio.to_thread(self.folders.commit, staged, snapshot_of(sampler_id), about)
+            if self._models.in_memory(model_id) is None:  # its session ended meanwhile
+                await asyncio.to_thread(self.folders.delete_run, sampler_id)
         except BaseException:
             self.folders.discard(staged)
             raise
@@ -155,9 +157,7 @@ class Autosaves:
 
     async def drop_session(self, session_id: str) -> None:
         """Forget all of a session, its samplers' weights included."""
-        for model_id, owner in self.journal.models().items():
-            if owner == session_id:
-                await self.journal.drop(model_id)
+        await self.journal.drop_session(session_id)
         await asyncio.to_thread(self._delete_folders, lambda run_id: run_id.startswith(f"{session_id}:"))
 
     async def tidy(self, is_open: Callable[[str], bool]) -> None:
@@ -224,6 +224,11 @@ class Autosaves:
         )
         about = {"next_id": autosave.next_id, "version": autosave.version}
         await asyncio.to_thread(self.folders.commit, staged, state_of(model.model_id, autosave.version), about)
+        present = self._models.in_memory(model.model_id)
+        if present is not model:
+            if present is None:  # its session ended
+                await asyncio.to_thread(self.folders.delete_run, model.model_id)
+            raise EngineDiedError("the model went away during its automatic save")
         await self.journal.saved(autosave, [request_id for request_id, _ in begun])
         model.calls.covered(begun)
         for path in await asyncio.to_thread(self.folders.paths, model.model_id, TRAINING):

@@ -192,6 +192,9 @@ class Restoration:
                 await self.replay(entry, body)
             finally:
                 REPLAYED.reset(token)
+            made = self._models.in_memory(entry.model_id)
+            if model is None and made is not None:  # a client sends nothing to a model before it is made, nor do we
+                await made.lane.idle()
 
     def _promised(self, entry: Entry) -> Promise:
         promise = self._futures.find(entry.request_id)

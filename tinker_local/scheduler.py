@@ -108,6 +108,10 @@ class Lane:
         """Return when nothing is under way; what followed others by itself is given up."""
         self._queue.clear()
         await _cancelled(self._following)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Return when nothing is under way."""
         while self._running:
             await asyncio.wait(self._running)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killable_service import KillableService
 from safetensors.numpy import load_file
 
+from benchmarks.killable import KillableService
 from scripts.official_venv import official_python
 
 SCRIPT = Path(__file__).parent / "scripts" / "undisturbed.py"

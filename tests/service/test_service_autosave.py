@@ -19,6 +19,8 @@ class CountingEngine(GatedEngine):
         self.steps: dict[str, int] = {}
 
     async def create_adapter(self, model_id: str, base_model: str, lora: Any) -> None:
+        for _ in range(5):  # as in a process of its own, the answer does not come in the same moment
+            await asyncio.sleep(0)
         await super().create_adapter(model_id, base_model, lora)
         self.steps[model_id] = 0
 

@@ -123,6 +123,13 @@ class Journal:
             ("DELETE FROM journal WHERE model_id = ?", (model_id,)),
         )
 
+    async def drop_session(self, session_id: str) -> None:
+        """Nothing of this session is needed any more."""
+        await self._database.write(
+            ("DELETE FROM autosaves WHERE session_id = ?", (session_id,)),
+            ("DELETE FROM journal WHERE session_id = ?", (session_id,)),
+        )
+
     def delete_unused_files(self) -> None:
         """Free what belongs to calls that are covered."""
         sql = "SELECT file FROM journal WHERE file IS NOT NULL"
