@@ -11,7 +11,7 @@ from benchmarks.harness import Report, at_least, at_most, in_turns
 from benchmarks.run import page, scripts
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMISED = ("P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13")
+PROMISED = ("P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "R4", "R11")
 
 
 def report() -> Report:
@@ -31,18 +31,20 @@ def test_each_benchmark_ends_with_one_line_of_json(script: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-4000:]
     (line,) = ended.stdout.splitlines()
     found = json.loads(line)
-    assert found["promise"].lower() == script.stem.partition("_")[0].replace("p0", "p")
+    assert found["promise"].lower() == script.stem.partition("_")[0].replace("p0", "p").replace("r0", "r")
     assert found["goals"]
     assert all(side for side in found["sides"].values()), "every side has figures"
     assert f"{found['promise']}: " in ended.stderr
 
 
-def test_every_promise_about_speed_that_this_project_measures_has_a_script() -> None:
-    assert [f"P{int(script.stem[1:3])}" for script in scripts()] == list(PROMISED)
+def test_every_promise_that_this_project_measures_has_a_script() -> None:
+    assert [f"{script.stem[0].upper()}{int(script.stem[1:3])}" for script in scripts()] == list(PROMISED)
 
 
 def test_a_name_chooses_scripts_and_an_unknown_one_is_refused() -> None:
     assert [script.stem for script in scripts(["p09"])] == ["p09_training"]
+    assert [script.stem for script in scripts(["soak"])] == ["soak"]
+    assert "soak" not in [script.stem for script in scripts()], "it takes half an hour"
     with pytest.raises(SystemExit, match="no benchmark begins with p99"):
         scripts(["p99"])
 

@@ -53,7 +53,7 @@ def test_the_first_answer_stays() -> None:
 
 
 @pytest.mark.parametrize("deliveries", [1, 3])
-def test_a_result_is_kept_for_300_seconds_after_each_delivery(deliveries: int) -> None:
+def test_r04_a_result_is_kept_for_300_seconds_after_each_delivery(deliveries: int) -> None:
     clock = MovedClock()
     held = futures(clock)
     promise = held.add(made("r", session_id="s"))
@@ -173,7 +173,7 @@ def test_the_settings_keep_the_promises(tmp_path: Path) -> None:
     assert settings.result_retention_seconds >= 300
 
 
-def test_a_thousand_dropped_polls_lose_no_result(bench: Bench) -> None:
+def test_r04_a_thousand_dropped_polls_lose_no_result(bench: Bench) -> None:
     """R4: whoever hangs up while a result is delivered finds it again."""
     engine = GatedEngine()
     api = bench.start(engine, long_poll_seconds=20.0)
