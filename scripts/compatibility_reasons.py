@@ -37,9 +37,9 @@ REASONS: Final = (
     ),
     Reason(
         "Types are frozen attrs classes here and not pydantic models. They have the pydantic methods that research "
-        "code calls: `model_dump`, `model_dump_json`, `model_copy`, `model_validate`, `model_validate_json`. The "
-        "others are pydantic's own machinery or its deprecated names; in 0.38 many of these types have none of them "
-        "either.",
+        "code calls: `model_dump`, `model_dump_json`, `model_copy`, `model_validate`, `model_validate_json`, the names "
+        "in `model_fields`, and `dict(...)` of an object; `vars(...)` has nothing to give. The others are pydantic's "
+        "own machinery or its deprecated names; in 0.38 many of these types have none of them either.",
         ("pydantic.BaseModel.*", "tinker*.serialize_*", "tinker*.validate_*", "tinker.Datum.convert_tensors: *"),
     ),
     Reason(

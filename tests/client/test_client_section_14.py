@@ -498,6 +498,15 @@ def test_a_sampler_and_its_answers_pass_to_spawned_processes_and_back(sampler: t
     assert there.sequences[0].stop_reason == here.sequences[0].stop_reason
 
 
+def test_a_tracer_reads_which_sampling_session_a_sample_belongs_to(
+    trainer: tinker.TrainingClient, rest: tinker.RestClient
+) -> None:
+    making = trainer.save_weights_and_get_sampling_client()
+    assert getattr(making, "_sampling_session_id", None) is None
+    sampling_session = making.result(60)._sampling_session_id
+    assert rest.get_sampler(sampling_session).result(10).sampler_id == sampling_session
+
+
 def test_results_and_errors_can_be_pickled(trainer: tinker.TrainingClient) -> None:
     output = trainer.forward([supervised()], "cross_entropy").result(60)
     again = pickle.loads(pickle.dumps(output))

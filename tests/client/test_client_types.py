@@ -152,6 +152,15 @@ def test_records_do_not_change() -> None:
         params.model_copy(update={"lr": 1.0})
 
 
+def test_fields_are_listed_and_turned_into_a_dict_as_pydantics_are() -> None:
+    wanted = {"max_tokens": 3, "temperature": 0.5, "epochs": 2}
+    known = {name: value for name, value in wanted.items() if name in types.SamplingParams.model_fields}
+    params = types.SamplingParams(**known)  # type: ignore[arg-type]  # by name
+    assert dict(params) == params.model_dump()
+    assert list(types.SamplingParams.model_fields) == [name for name, _ in params]
+    assert types.AdamParams.model_fields["beta2"].default == 0.95
+
+
 def test_an_optimizer_step_is_sent_under_the_name_of_its_family() -> None:
     adam = types.OptimStepRequest(model_id="m", adam_params=types.AdamParams(), seq_id=2)
     assert adam.wire_dict()["adam_params"]["learning_rate"] == 0.0001
@@ -183,7 +192,7 @@ def test_a_pass_is_read_back_from_its_dump() -> None:
 
 
 def test_a_datum_does_not_lose_its_spans_when_it_is_read_back() -> None:
-    spans = [types.PromptProvenanceSpan(sequence_id="a", length=2)]
+    spans: types.ProvenanceSpans = [types.PromptProvenanceSpan(sequence_id="a", length=2)]
     datum = types.Datum(types.ModelInput.from_ints([1, 2]), {"target_tokens": [2, 3]}).with_provenance(spans, spans)
     dumped = datum.model_dump()
     with pytest.raises(ValueError, match="does not say of which kind"):

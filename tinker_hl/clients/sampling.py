@@ -50,6 +50,8 @@ class SamplingClient:
 
     def __init__(self, sampler: Sampler) -> None:
         self._own_sampler = sampler
+        # Programs that trace the official SDK's calls read it; a client that is still being made has none, as there.
+        self._sampling_session_id = sampler.sampling_session_id
         sampler.notices.attach(self)
 
     def on_queue_state_change(self, queue_state: QueueState, queue_state_reason: str | None = None) -> None:

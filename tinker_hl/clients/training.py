@@ -130,7 +130,8 @@ class TrainingClient(CheckpointVerbs):
             refuse_foreign(loss_fn, self._calls.session.session_id)
         else:
             refuse_unusable(loss_fn)
-        data = list(data) if not isinstance(data, Datum) else data
+        _refuse_single(data)
+        data = list(data)
         given = _checked(data, None)
         call = "TrainingClient.forward_backward_custom"
         if isinstance(loss_fn, LossHandle):
@@ -452,10 +453,14 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
         return (await self)._model
 
 
-def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
-    """The datums of a call, checked and out of reach of later changes."""
+def _refuse_single(data: object) -> None:
     if isinstance(data, Datum):
         raise TypeError("data is a list of Datum, got a single Datum: write [datum]")
+
+
+def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
+    """The datums of a call, checked and out of reach of later changes."""
+    _refuse_single(data)
     datums = list(data)
     if not datums:
         raise ValueError("data is empty: a pass needs at least one datum")

@@ -1,8 +1,9 @@
 """The base of every public type: an immutable record that refuses misspelt arguments and can be dumped to JSON.
 
 Each type is an `attrs.frozen` class. What `Record` adds is the part of pydantic's surface that research code uses
-(`model_copy`, `model_dump`, `model_dump_json`, `model_validate`, `model_validate_json`), so that code written against
-either generation of the official SDK runs. It knows nothing of particular types.
+(`model_copy`, `model_dump`, `model_dump_json`, `model_fields`, `model_validate`, `model_validate_json`, and the pairs
+that `dict` takes), so that code written against either generation of the official SDK runs. It knows nothing of
+particular types.
 """
 
 import base64
@@ -10,7 +11,7 @@ import copy
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -20,6 +21,14 @@ import numpy as np
 import orjson
 
 __all__ = ["Answer", "Record", "json_bytes"]
+
+
+class _FieldsOfClass:
+    """`model_fields` of a class: field name -> its attrs attribute, which has `default` and `type`."""
+
+    def __get__(self, instance: object, owner: type) -> "dict[str, attrs.Attribute[Any]]":
+        known = attrs.fields(owner) if attrs.has(owner) else ()
+        return {field.alias or field.name: field for field in known}
 
 
 class Record:
@@ -32,6 +41,8 @@ class Record:
 
     keeps_unknown_out: ClassVar[bool] = True
     """Whether `model_validate` refuses fields that the type does not have (it drops them otherwise)."""
+
+    model_fields = _FieldsOfClass()
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -46,6 +57,10 @@ class Record:
         """Field name -> value, as a user reads them."""
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
         return {field.alias or field.name: getattr(self, field.name) for field in fields}
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Pairs of name and value, so that `dict(record)` has its fields."""
+        return iter(self._fields().items())
 
     def _wire_fields(self) -> dict[str, Any]:
         """Field name -> value, as they are sent; differs where arrays stand for lists."""
