@@ -162,6 +162,24 @@ def test_a_flood_does_not_hold_up_another_caller(bounded: Any) -> None:
     assert len(drawn.answers) == 401
 
 
+def test_those_who_wait_cost_nothing_until_somebody_goes(bounded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: Drawn = bounded(64)
+    drawn.add("runs", "a", max_tokens=60)
+    for number in range(20):
+        drawn.add(f"waits{number}", "b", max_tokens=60)
+    drawn.until(lambda: drawn.batch.rows > 0)
+    asked: list[int] = []
+    choose = Line.choose
+    monkeypatch.setattr(Line, "choose", lambda line, rows: asked.append(len(rows)) or choose(line, rows))
+    for _ in range(30):
+        drawn.core.sampling.advance()
+    assert asked == [1]
+    drawn.core.sampling.cancel("runs")
+    drawn.core.sampling.advance()
+    assert asked == [1, 0]
+    assert drawn.batch.rows == 1
+
+
 def test_rows_are_shared_evenly_whoever_asks_for_more(bounded: Any) -> None:
     """Between owners first, then between the sessions of one."""
     drawn: Drawn = bounded(CONTEXT * 24)

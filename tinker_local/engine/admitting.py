@@ -48,6 +48,11 @@ class Line:
         self.samples = 0
         """Samples that wait."""
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Something else whenever the line is another."""
+        return self._serial, self.samples
+
     def add(self, request: Request) -> None:
         """To the end of its caller's queue."""
         queue = self._queues.setdefault(request.job.callers, deque())

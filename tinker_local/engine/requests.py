@@ -73,7 +73,7 @@ class Request:
 
     def hold(self, hold: Hold | None) -> None:
         """Tell the caller why it must wait, or that it need not any longer; each once."""
-        if hold != self._hold and self._on_hold is not None and not self.over:
+        if hold is not self._hold and self._on_hold is not None and not self.over:
             self._on_hold(hold)
         self._hold = hold
 

@@ -69,6 +69,8 @@ class SamplingBatch:
         self._stacked: tuple[Sampler, ...] = ()
         self._stack: AdapterStack | None = None
         self._steps = 0
+        self._refused: tuple[int, ...] | None = None
+        """Who waited and ran when nobody could begin."""
         self.prefilled_tokens = 0
         """Tokens of prompts computed so far, without padding."""
 
@@ -126,12 +128,22 @@ class SamplingBatch:
     @torch.no_grad()
     def advance(self) -> None:
         """One prefill of those who wait, or one token for every row."""
-        admitted = self._line.choose([row for row in self._rows if row is not None]) if self._may_admit() else []
+        admitted = self._choose() if self._may_admit() else []
         if admitted:
             self._recompose(self._prefill(admitted))
         elif self._rows:
             self._step()
         self._requests = {key: request for key, request in self._requests.items() if not request.over}
+
+    def _choose(self) -> list[Part]:
+        """Who begins now; not asked again before somebody comes or goes, for many may wait."""
+        alive = [row for row in self._rows if row is not None]
+        state = (*self._line.state, len(alive))
+        if state == self._refused:
+            return []
+        chosen = self._line.choose(alive)
+        self._refused = None if chosen else state
+        return chosen
 
     def _may_admit(self) -> bool:
         if not self._line.samples:
