@@ -30,7 +30,7 @@ def datum(tokens: int = 3, **inputs: object) -> Datum:
 def test_a_model_input_grows_without_changing() -> None:
     first = ModelInput.from_ints([1, 2])
     grown = first.append_int(3).append(EncodedTextChunk(tokens=(4, 5)))
-    assert (first.to_ints(), grown.to_ints(), grown.length, len(grown.chunks)) == ([1, 2], [1, 2, 3, 4, 5], 5, 3)
+    assert (first.to_ints(), grown.to_ints(), grown.length, len(grown.chunks)) == ([1, 2], [1, 2, 3, 4, 5], 5, 2)
     assert ModelInput.empty().length == 0
     assert ModelInput(chunks=[EncodedTextChunk(tokens=[1, 2])]) == first
     assert hash(EncodedTextChunk(tokens=[1])) == hash(EncodedTextChunk(tokens=np.array([1])))
@@ -106,6 +106,47 @@ def test_loss_inputs_of_every_kind() -> None:
     assert made.loss_fn_inputs["weights"].data == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        (0, 1),
+        range(2),
+        np.array([False, True]),
+        np.array([0, 1], dtype=np.uint8),
+        torch.tensor([False, True]),
+        torch.tensor([0.0, 1.0], dtype=torch.bfloat16, requires_grad=True),
+        torch.tensor([[0.0, 9.0], [1.0, 9.0]]).t()[0],
+        [torch.tensor(0.0, requires_grad=True), torch.tensor(1.0)],
+        [np.float64(0), np.int64(1)],
+    ],
+)
+def test_the_key_gives_the_dtype_whatever_the_numbers_come_in(mask: object) -> None:
+    made = Datum(ModelInput.from_ints([1, 2]), {"target_tokens": mask, "weights": mask})
+    assert made.loss_fn_inputs == {
+        "target_tokens": TensorData([0, 1], "int64", [2]),
+        "weights": TensorData([0.0, 1.0], "float32", [2]),
+    }
+
+
+def test_rows_of_arrays_are_a_matrix() -> None:
+    rows = [torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0], dtype=torch.float16)]
+    made = Datum(ModelInput.from_ints([1, 2]), {"weights": rows, "target_tokens": [np.arange(2), np.arange(2)]})
+    assert made.loss_fn_inputs["weights"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert made.loss_fn_inputs["target_tokens"].tolist() == [[0, 1], [0, 1]]
+
+
+def test_what_is_shown_is_short() -> None:
+    long = Datum(ModelInput.from_ints(range(5000)), {"target_tokens": np.arange(5000), "weights": np.ones((5000, 4))})
+    shown = repr(long)
+    assert len(shown) < 300
+    assert "5000 in all" in shown
+    assert "float32, shape=[5000, 4]" in shown
+    assert "span" not in shown
+    many = ModelInput(chunks=[EncodedTextChunk(tokens=[1])] * 100)
+    assert len(repr(many)) < 400
+    assert "100 in all" in repr(many)
+
+
 def test_only_torch_matrices_of_targets_and_weights_are_compressed() -> None:
     matrix = torch.zeros(8, 8)
     matrix[0, 0] = 1
@@ -126,6 +167,10 @@ def test_only_torch_matrices_of_targets_and_weights_are_compressed() -> None:
         ({"weights": ModelInput.empty()}, TypeError, "weights.*ModelInput"),
         ({"my_own": [1, 2]}, InvalidDatumError, "my_own.*give an array"),
         ({"weigths": [1, 2]}, InvalidDatumError, "(?s)weigths.*did you mean 'weights'".replace("did", "Did")),
+        ({"target_tokens": np.array([1.5])}, ValueError, "target_tokens.*1.5"),
+        ({"target_tokens": torch.tensor([0.5])}, ValueError, "target_tokens.*0.5"),
+        ({"target_tokens": {1, 2}}, TypeError, "target_tokens.*set"),
+        ({"my_own": range(2)}, InvalidDatumError, "my_own.*give an array"),
         ([1], TypeError, "dict"),
     ],
 )

@@ -210,7 +210,7 @@ def test_what_was_sampled_is_trained_on_with_its_provenance(service: ServiceClie
     assert training.optim_step(AdamParams()).result(60).metrics
 
 
-def test_both_kinds_of_clients_give_one_tokenizer(service: ServiceClient, sampler: SamplingClient) -> None:
+def test_fault_49_both_kinds_of_clients_give_one_tokenizer(service: ServiceClient, sampler: SamplingClient) -> None:
     training = service.create_lora_training_client(MODEL, rank=2)
     saved = training.save_weights_and_get_sampling_client()
     assert training.get_tokenizer() is sampler.get_tokenizer() is saved.get_tokenizer()

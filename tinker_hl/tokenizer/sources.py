@@ -56,8 +56,12 @@ def resolve_tokenizer_id(model_name: str, tokenizer_id: str | None = None) -> st
     return "/".join(parts[:2]) if len(parts) == 3 else name
 
 
-def find(name: str) -> Mapping[str, Path] | RemoteCode:
+def find(name: str, revision: str | None = None) -> Mapping[str, Path] | RemoteCode:
     """File name -> path, of those that are there; or what stands for a tokenizer that is code.
+
+    Args:
+        name: a folder or a hub name.
+        revision: of the hub's repository; None is the newest, or the pin of a tokenizer that is code.
 
     Raises:
         ConfigurationError: there is no `tokenizer.json`, nor code instead of one.
@@ -76,15 +80,19 @@ def find(name: str) -> Mapping[str, Path] | RemoteCode:
             hint="Install tml-renderers (it brings tml_tokenizers) and load the tokenizer with it.",
         )
     if name in NEEDS_CODE:
-        return RemoteCode(name, NEEDS_CODE[name])
-    return _files_or_code(name, _from_hub(name), f"the model {name} has no {MAIN_FILE} on the hub", _HINT)
+        return RemoteCode(name, revision or NEEDS_CODE[name])
+    return _files_or_code(
+        name, _from_hub(name, revision), f"the model {name} has no {MAIN_FILE} on the hub", _HINT, revision
+    )
 
 
-def _files_or_code(name: str, found: Mapping[str, Path], refusal: str, hint: str) -> Mapping[str, Path] | RemoteCode:
+def _files_or_code(
+    name: str, found: Mapping[str, Path], refusal: str, hint: str, revision: str | None = None
+) -> Mapping[str, Path] | RemoteCode:
     if MAIN_FILE in found:
         return found
     if SETTINGS_FILE in found and "auto_map" in _settings(found[SETTINGS_FILE]):
-        return RemoteCode(name)
+        return RemoteCode(name, revision)
     raise ConfigurationError(refusal, hint=hint)
 
 
@@ -96,19 +104,20 @@ def _settings(path: Path) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _from_hub(name: str) -> Mapping[str, Path]:
+def _from_hub(name: str, revision: str | None) -> Mapping[str, Path]:
     """From the hub's cache on this machine if it has both main files, so that a cached one needs no network."""
     from huggingface_hub import snapshot_download  # tokenizers depends on it; slow to import
 
     patterns = [MAIN_FILE, *OTHER_FILES]
     try:
-        found = _present(Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True)))
+        cached = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True)
+        found = _present(Path(cached))
     except (OSError, ValueError):
         found = {}  # not in the cache
     if MAIN_FILE in found and SETTINGS_FILE in found:
         return found
     try:
-        found = _present(Path(snapshot_download(name, allow_patterns=patterns)))
+        found = _present(Path(snapshot_download(name, revision=revision, allow_patterns=patterns)))
     except (OSError, ValueError) as error:  # the hub's errors are kinds of these: no such name, no network
         raise ConfigurationError(_first_line(name, error), hint=_HINT) from error
     return found

@@ -7,7 +7,7 @@ numbers (55 against 125 microseconds). Torch is never imported: a tensor can onl
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +54,11 @@ def as_token_ids(tokens: object) -> NDArray[np.int32]:
         TypeError: not a one-dimensional sequence of numbers.
         ValueError: a fraction, a negative id, or one above 2^31 - 1 (the wire has 32 bits); the message has its place.
     """
-    if isinstance(tokens, (list, tuple)):
+    tokens = _items_as_arrays(tokens)
+    if _packable(tokens):
         try:
             packed = struct.pack(f"{len(tokens)}i", *tokens)
-        except struct.error:
+        except (struct.error, TypeError):
             pass  # something is amiss: the slow way below finds out what
         else:
             return _checked_ids(np.frombuffer(packed, np.int32))
@@ -87,15 +88,28 @@ def as_values(value: object, dtype: TensorDtype) -> Array:
         ValueError: ragged, or a value that `dtype` cannot hold (a fraction in int64, above 2^63 - 1); floats are
             rounded to float32 as numpy rounds them.
     """
-    if isinstance(value, (list, tuple)):
+    value = _items_as_arrays(value)
+    if _packable(value):
         try:
             packed = struct.pack(f"{len(value)}{_STRUCT_CODES[dtype]}", *value)
-        except (struct.error, OverflowError):
+        except (struct.error, OverflowError, TypeError):
             pass  # nested, or numbers that need the checks below
         else:
             return np.frombuffer(packed, dtype)
     array = array_like(value)
     return _cast(_array_from_sequence(value, "data") if array is None else array, dtype)
+
+
+def _items_as_arrays(value: Any) -> Any:
+    """A list of arrays or tensors as numpy arrays, wherever those are; anything else as it is. Looks at the first."""
+    if isinstance(value, (list, tuple)) and value and (isinstance(value[0], np.ndarray) or is_torch_tensor(value[0])):
+        return [item if (array := array_like(item)) is None else array for item in value]
+    return value
+
+
+def _packable(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether `struct` may try: it would ask rows of a matrix for their one number, with a warning or an odd error."""
+    return isinstance(value, (list, tuple)) and not (value and isinstance(value[0], np.ndarray) and value[0].ndim)
 
 
 def _array_from_sequence(value: object, name: str) -> NDArray[Any]:

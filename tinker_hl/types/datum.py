@@ -29,7 +29,7 @@ LIST_DTYPES: Final[Mapping[str, TensorDtype]] = {
     "clip_high_threshold": "float32",
     "sequence_ratio_mask": "float32",
 }
-"""What a plain list means under each key; these also have one row a position of the model input."""
+"""What numbers mean under each key, whatever they come in; these also have one row a position of the model input."""
 
 _COMPRESSED_KEYS: Final = frozenset({"target_tokens", "weights"})
 
@@ -48,22 +48,30 @@ REQUIRED_INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
 def as_tensor_data(key: str, value: Any) -> TensorData:
     """What a loss input of any accepted kind is on the wire.
 
+    Args:
+        key: under a known one the dtype is that of `LIST_DTYPES`: a mask of bools is float32 weights. Under others it
+            is that of the array, float32 or int64.
+        value: TensorData (kept as it is), a list, a tuple, a range, a numpy array, a torch tensor; targets may be a
+            `ModelInput` of text too.
+
     Raises:
         InvalidDatumError: a list under a key whose dtype is not known (give an array).
         TypeError, ValueError: not numbers, ragged, or lossy; the message names the key.
     """
     if isinstance(value, TensorData):
         return value.frozen()
-    if isinstance(value, (list, tuple)) and key not in LIST_DTYPES:
+    if isinstance(value, (list, tuple, range)) and key not in LIST_DTYPES:
         raise _unknown_list(key)
     try:
         if is_torch_tensor(value):
-            tensor = TensorData.from_torch(value)
+            tensor = TensorData(value, LIST_DTYPES.get(key), tuple(value.shape))
             return tensor.compressed() if key in _COMPRESSED_KEYS else tensor
         if isinstance(value, np.ndarray):
-            return TensorData.from_numpy(value)
-        if isinstance(value, (list, tuple)):
+            return TensorData(value, LIST_DTYPES.get(key), value.shape)
+        if isinstance(value, (list, tuple, range)):
             return _from_list(key, value)
+        if isinstance(value, ModelInput) and key == "target_tokens":
+            return _from_list(key, value.to_ints())
     except (TypeError, ValueError) as error:
         raise type(error)(f"loss_fn_inputs[{key!r}]: {error}") from None
     raise TypeError(
@@ -90,7 +98,7 @@ def _tensors(inputs: Mapping[str, Any]) -> LossFnInputs:
     return {key: as_tensor_data(key, value) for key, value in inputs.items()}
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Datum(DataclassView, Record):
     """One training example. Position i of `model_input` predicts `target_tokens[i]`: the caller has shifted already.
 
@@ -101,6 +109,10 @@ class Datum(DataclassView, Record):
     loss_fn_inputs: LossFnInputs = attrs.field(factory=dict, converter=_tensors)
     model_input_spans: ProvenanceSpans | None = None
     loss_fn_input_spans: ProvenanceSpans | None = None
+
+    def __repr__(self) -> str:
+        spans = "" if self.model_input_spans is None else ", with provenance"
+        return f"Datum(model_input={self.model_input!r}, loss_fn_inputs={self.loss_fn_inputs!r}{spans})"
 
     def with_provenance(self, model_input: ProvenanceSpans, loss_fn_inputs: ProvenanceSpans) -> "Datum":
         """The same, saying where its tokens came from.

@@ -35,6 +35,19 @@ class EncodedTextChunk(Record):
         tokens: list[int] = self.ids.tolist()
         return tokens
 
+    @classmethod
+    def adopt(cls, ids: NDArray[np.int32]) -> "EncodedTextChunk":
+        """A chunk around an array that nobody else uses: no copy, no checks.
+
+        Args:
+            ids: [N], from 0 to 2^31 - 1; becomes read-only.
+        """
+        ids.flags.writeable = False
+        chunk = cls.__new__(cls)
+        object.__setattr__(chunk, "ids", ids)
+        object.__setattr__(chunk, "type", "encoded_text")
+        return chunk
+
     @property
     def length(self) -> int:
         """Number of tokens."""
@@ -69,11 +82,16 @@ def _chunk_list(chunks: Sequence[Any]) -> list[ModelInputChunk]:
     return list(chunks)
 
 
+def _shown_chunks(chunks: Sequence[ModelInputChunk]) -> str:
+    more = f", ... {len(chunks)} in all" if len(chunks) > _SHOWN else ""
+    return f"[{', '.join(map(repr, chunks[:_SHOWN]))}{more}]"
+
+
 @attrs.frozen(kw_only=True)
 class ModelInput(Record):
     """A prompt or a training sequence: chunks in order. Its methods return new objects."""
 
-    chunks: list[ModelInputChunk] = attrs.field(converter=_chunk_list)
+    chunks: list[ModelInputChunk] = attrs.field(converter=_chunk_list, repr=_shown_chunks)
 
     @classmethod
     def from_ints(cls, tokens: Sequence[int] | NDArray[Any] | Any) -> "ModelInput":
@@ -97,8 +115,13 @@ class ModelInput(Record):
         return type(self)(chunks=[*self.chunks, chunk])
 
     def append_int(self, token: int) -> "ModelInput":
-        """The same with a one-token chunk more."""
-        return self.append(EncodedTextChunk(tokens=[token]))
+        """The same with a token more: in its last chunk if that is text, so that a thousand of them are one chunk."""
+        added = EncodedTextChunk(tokens=[token])
+        last = self.chunks[-1] if self.chunks else None
+        if not isinstance(last, EncodedTextChunk):
+            return self.append(added)
+        longer = EncodedTextChunk.adopt(np.concatenate([last.ids, added.ids]))
+        return type(self)(chunks=[*self.chunks[:-1], longer])
 
     def to_ints(self) -> list[int]:
         """All token ids. Raises `ValueError` if a chunk is not text."""

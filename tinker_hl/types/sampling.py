@@ -34,6 +34,8 @@ def _stop(value: Any) -> Stop:
     if value is None or isinstance(value, str):
         return value
     array = array_like(value)
+    if array is None and not isinstance(value, Sequence):
+        raise TypeError(f"stop takes a string, strings or token ids, got {type(value).__name__}")
     items = list(value) if array is None else array.reshape(-1).tolist()
     if all(isinstance(item, str) for item in items):
         return items

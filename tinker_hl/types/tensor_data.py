@@ -168,6 +168,10 @@ class TensorData(DataclassView, Record):
         filled: Array = dense
         return filled
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """For `numpy.asarray`: the dense values."""
+        return np.array(self.to_numpy(), dtype=dtype, copy=True) if copy else np.asarray(self.to_numpy(), dtype=dtype)
+
     def to_torch(self, pad_value: int = 0) -> Any:
         """The dense tensor; shares memory with results, copies what came from a caller. Raises `ImportError`."""
         import torch

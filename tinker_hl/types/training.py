@@ -62,6 +62,13 @@ class ForwardBackwardOutput(DataclassView, Answer):
     loss_fn_outputs: list[LossFnOutput]
     metrics: dict[str, float] = attrs.field(factory=dict)
 
+    @property
+    def loss(self) -> float:
+        """The metric `loss:sum`. Raises `AttributeError` naming the metrics there are, if it is not among them."""
+        if "loss:sum" not in self.metrics:
+            raise AttributeError(f"the loss reported no loss:sum, only {', '.join(self.metrics) or 'no metrics'}")
+        return self.metrics["loss:sum"]
+
     def __repr__(self) -> str:
         shown: Any = self.loss_fn_outputs[:2]
         more = f" (first 2 of {len(self.loss_fn_outputs)})" if len(self.loss_fn_outputs) > 2 else ""
