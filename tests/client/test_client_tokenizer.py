@@ -158,11 +158,15 @@ def test_ids_may_come_from_arrays(ours: Tokenizer) -> None:
         np.array(ids),
         torch.tensor(ids),
         [torch.tensor(one) for one in ids],
-        ours("hello world", False),
+        ours("hello world", add_special_tokens=False),
     ):
         assert ours.decode(given_ids) == "hello world"
     assert ours.decode(np.int64(ids[0])) == ours.decode(ids[0]) == ours.decode([ids[0]])
     assert ours.batch_decode(torch.tensor([ids, ids])) == ["hello world"] * 2
+
+
+def plain(rows: Any) -> Any:
+    return rows.tolist() if hasattr(rows, "tolist") else rows
 
 
 def test_several_texts_at_once(ours: Tokenizer, theirs: Any) -> None:
@@ -192,6 +196,77 @@ def test_conversations_are_rendered_as_transformers_does(ours: Tokenizer, theirs
     ids = ours.apply_chat_template(TALK, **options)
     assert ids == theirs.apply_chat_template(TALK, return_dict=False, **options)
     assert ours.apply_chat_template([TALK, TALK], **options) == [ids, ids]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": True},
+        {"padding": "longest", "padding_side": "left"},
+        {"padding": "max_length", "max_length": 40, "return_special_tokens_mask": True},
+        {"padding": True, "pad_to_multiple_of": 8, "return_offsets_mapping": True},
+        {"truncation": True, "max_length": 5},
+        {"truncation": True, "max_length": 5, "padding": True, "return_tensors": "pt"},
+        {"padding": True, "return_tensors": "np", "add_special_tokens": False},
+        {"padding": "do_not_pad", "truncation": "do_not_truncate", "max_length": 2},
+    ],
+)
+@pytest.mark.parametrize("text", [TEXTS[2:6], TEXTS[3]], ids=["several", "one"])
+def test_rows_are_those_of_transformers(ours: Tokenizer, theirs: Any, text: Any, options: dict[str, Any]) -> None:
+    mine, reference = ours(text, **options), theirs(text, **options)
+    assert {*mine} == {*reference} - {"token_type_ids"}
+    for name, rows in mine.items():
+        assert type(rows) is type(reference[name])
+        assert plain(rows) == plain(reference[name]), name
+    assert ours(TEXTS[2]).input_ids == theirs(TEXTS[2])["input_ids"], "options of one call are not those of the next"
+
+
+def test_pairs_and_rows_that_were_encoded_before(ours: Tokenizer, theirs: Any) -> None:
+    assert ours(["a", "b"], ["c d", "e"]).input_ids == theirs(["a", "b"], ["c d", "e"])["input_ids"]
+    rows = [{"input_ids": ours.encode(text)} for text in TEXTS[2:5]]
+    for options in ({}, {"padding_side": "left", "return_tensors": "pt"}):
+        mine, reference = ours.pad(rows, **options), theirs.pad(rows, **options)
+        assert np.array_equal(mine.input_ids, reference["input_ids"])
+        assert np.array_equal(mine.attention_mask, reference["attention_mask"])
+    assert np.array_equal(ours.encode("hello", return_tensors="pt"), theirs.encode("hello", return_tensors="pt"))
+    assert ours("hello", return_length=True).length == len(ours.encode("hello"))
+    assert ours("hello", return_tensors="pt").to("cpu").input_ids.shape == (1, len(ours.encode("hello")))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"return_tensors": "pt"}, "padding=True"),
+        ({"return_tensors": "tf"}, "'np' or 'pt'"),
+        ({"padding": "shortest"}, "longest"),
+    ],
+)
+def test_rows_that_cannot_be(ours: Tokenizer, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ours(TEXTS[2:5], **options)
+
+
+def test_a_padding_token_is_set_as_research_code_does(folder: Path) -> None:
+    bare = Tokenizer(Backend.from_file(str(folder / "tokenizer.json")), {"eos_token": "<eos>"})
+    with pytest.raises(ValueError, match="pad_token"):
+        bare(["a", "hello world"], padding=True)
+    with pytest.raises(ValueError, match="needs max_length"):
+        bare(["a"], padding="max_length")
+    bare.pad_token = bare.eos_token
+    assert bare.pad_token_id == bare.eos_token_id == 1
+    assert 1 in bare(["a", "hello world, how"], padding=True).input_ids[0]
+    bare.bos_token, bare.unk_token, bare.eos_token = "<new>", None, "<eos>"
+    assert bare.decode([bare.bos_token_id]) == "<new>"
+    assert bare.unk_token_id is None
+
+
+def test_conversations_as_arrays(ours: Tokenizer, theirs: Any) -> None:
+    for options in ({"return_dict": True}, {"return_dict": True, "return_tensors": "pt"}):
+        mine, reference = ours.apply_chat_template(TALK, **options), theirs.apply_chat_template(TALK, **options)
+        for name in ("input_ids", "attention_mask"):
+            assert np.array_equal(mine[name], reference[name])
+    ids = ours.apply_chat_template(TALK, return_tensors="np")
+    assert ids.tolist() == [ours.apply_chat_template(TALK)]
 
 
 def test_a_template_that_refuses_or_is_missing(ours: Tokenizer) -> None:

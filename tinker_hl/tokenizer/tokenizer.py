@@ -1,16 +1,17 @@
 """A tokenizer with the methods that research code calls, on the `tokenizers` library.
 
 It does what transformers' fast tokenizer does with the same files: same ids, same text. It does not clean up spaces
-after decoding (nor does transformers, for byte-pair tokenizers), pad or truncate, and it knows nothing of where its
-files came from.
+after decoding (nor does transformers, for byte-pair tokenizers), and it knows nothing of where its files came from.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.tokenizer.encoding import Encoding, as_tensors, pad_rows, row_length
 
 if TYPE_CHECKING:
     import tokenizers
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Encoding", "Tokenizer"]
 
 SPECIAL_NAMES: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-
-
-class Encoding(dict[str, Any]):
-    """What calling a tokenizer gives: `input_ids` and `attention_mask`, as items and as attributes."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"an Encoding has {', '.join(self)}, not {name!r}") from None
 
 
 class Tokenizer:
@@ -55,6 +46,9 @@ class Tokenizer:
         self.special_tokens_map: dict[str, str] = {
             name: text for name in SPECIAL_NAMES if (text := _content(self.init_kwargs.get(name))) is not None
         }
+        self.padding_side: Literal["left", "right"] = _side(self.init_kwargs.get("padding_side"))
+        self.truncation_side: Literal["left", "right"] = _side(self.init_kwargs.get("truncation_side"))
+        self._cutting: tuple[int, tokenizers.Tokenizer] | None = None
         self._add_special_tokens()
 
     @classmethod
@@ -82,14 +76,17 @@ class Tokenizer:
         if missing:
             self.backend_tokenizer.add_special_tokens([AddedToken(text, special=True) for text in missing])
 
-    def encode(self, text: str, text_pair: str | None = None, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text.
+    def encode(self, text: str, text_pair: str | None = None, add_special_tokens: bool = True, **options: Any) -> Any:
+        """Token ids of a text: a list, or an array with `return_tensors`.
 
         Args:
             text: any text.
             text_pair: a second one, joined as the tokenizer joins pairs.
             add_special_tokens: put what the tokenizer puts around a text, such as a token for its beginning.
+            options: `padding`, `truncation`, `max_length`, `return_tensors`, as in a call of the tokenizer.
         """
+        if options:
+            return self(text, text_pair, add_special_tokens, **options)["input_ids"]
         ids: list[int] = self.backend_tokenizer.encode(text, text_pair, add_special_tokens=add_special_tokens).ids
         return ids
 
@@ -102,14 +99,115 @@ class Tokenizer:
         """One text a sequence of token ids."""
         return [self.decode(token_ids, skip_special_tokens) for token_ids in sequences]
 
-    def __call__(self, text: str | Sequence[str], add_special_tokens: bool = True) -> Encoding:
-        """Ids and a mask of ones, for a text or a list of texts."""
-        if isinstance(text, str):
-            ids: Any = self.encode(text, add_special_tokens=add_special_tokens)
-            return Encoding(input_ids=ids, attention_mask=[1] * len(ids))
-        encoded = self.backend_tokenizer.encode_batch(list(text), add_special_tokens=add_special_tokens)
-        ids = [one.ids for one in encoded]
-        return Encoding(input_ids=ids, attention_mask=[[1] * len(one) for one in ids])
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = False,
+        max_length: int | None = None,
+        *,
+        pad_to_multiple_of: int | None = None,
+        padding_side: Literal["left", "right"] | None = None,
+        return_tensors: str | None = None,
+        return_attention_mask: bool = True,
+        return_offsets_mapping: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_length: bool = False,
+    ) -> Encoding:
+        """Ids and masks of a text, or of several.
+
+        Args:
+            text: a text or a list of texts.
+            text_pair: second ones, joined as the tokenizer joins pairs.
+            add_special_tokens: put what the tokenizer puts around a text.
+            padding: True or `"longest"` fills rows up to the longest, `"max_length"` to `max_length`.
+            truncation: cut the texts so that a row has at most `max_length` tokens, special ones included.
+            max_length: tokens; None is `model_max_length` when there is one.
+            pad_to_multiple_of: rows are filled up to a multiple of it.
+            padding_side: None is the tokenizer's.
+            return_tensors: `"np"` or `"pt"` gives int64 arrays [texts, tokens], of one row for one text.
+            return_attention_mask: 1 for a token, 0 for filling.
+            return_offsets_mapping: characters of the text that each token stands for, as (start, end).
+            return_special_tokens_mask: 1 for a token that was put around the text.
+            return_length: tokens of each row.
+
+        Raises:
+            ValueError: padding without a padding token, rows that make no array, an option out of range.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        pairs = [text_pair] if isinstance(text_pair, str) else text_pair
+        limit = max_length if max_length is not None else self._own_limit()
+        inputs: Any = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        encoded = self._truncating(None if truncation in (False, None, "do_not_truncate") else limit).encode_batch(
+            inputs, add_special_tokens=add_special_tokens
+        )
+        columns: dict[str, list[list[Any]]] = {"input_ids": [one.ids for one in encoded]}
+        if return_attention_mask:
+            columns["attention_mask"] = [one.attention_mask for one in encoded]
+        if return_offsets_mapping:
+            columns["offset_mapping"] = [one.offsets for one in encoded]
+        if return_special_tokens_mask:
+            columns["special_tokens_mask"] = [one.special_tokens_mask for one in encoded]
+        columns = self._padded(columns, padding, limit, pad_to_multiple_of, padding_side)
+        result: dict[str, Any] = dict(columns)
+        if return_length:
+            result["length"] = [len(row) for row in columns["input_ids"]]
+        if isinstance(text, str) and return_tensors is None:
+            result = {name: rows[0] for name, rows in result.items()}
+        return as_tensors(result, return_tensors)
+
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        *,
+        pad_to_multiple_of: int | None = None,
+        padding_side: Literal["left", "right"] | None = None,
+        return_tensors: str | None = None,
+    ) -> Encoding:
+        """Rows that were encoded before, of one length; the options are those of a call of the tokenizer.
+
+        Args:
+            encoded_inputs: `input_ids` and masks, of several texts, or a list of those of one text each.
+        """
+        if isinstance(encoded_inputs, Mapping):
+            columns = {name: [list(row) for row in rows] for name, rows in encoded_inputs.items()}
+        else:
+            columns = {name: [list(one[name]) for one in encoded_inputs] for name in encoded_inputs[0]}
+        columns.setdefault("attention_mask", [[1] * len(row) for row in columns["input_ids"]])
+        columns = self._padded(columns, padding, max_length or self._own_limit(), pad_to_multiple_of, padding_side)
+        return as_tensors(columns, return_tensors)
+
+    def _own_limit(self) -> int | None:
+        return self.model_max_length if self.model_max_length < 10**20 else None
+
+    def _truncating(self, limit: int | None) -> "tokenizers.Tokenizer":
+        """The backend, or a copy of it that cuts at `limit`: the shared one is never changed, other threads use it."""
+        if limit is None:
+            return self.backend_tokenizer
+        if self._cutting is None or self._cutting[0] != limit:
+            backend = copy.deepcopy(self.backend_tokenizer)
+            backend.enable_truncation(limit, direction=self.truncation_side)
+            self._cutting = limit, backend
+        return self._cutting[1]
+
+    def _padded(
+        self,
+        columns: dict[str, list[list[Any]]],
+        padding: bool | str,
+        limit: int | None,
+        multiple: int | None,
+        side: Literal["left", "right"] | None,
+    ) -> dict[str, list[list[Any]]]:
+        length = row_length([len(row) for row in columns["input_ids"]], padding, limit, multiple)
+        if length is None:
+            return columns
+        if self.pad_token_id is None:
+            raise ValueError("the tokenizer has no padding token: set pad_token, e.g. to its eos_token")
+        return pad_rows(columns, length, self.pad_token_id, side or self.padding_side)
 
     def tokenize(self, text: str, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text, as the vocabulary spells them."""
@@ -154,6 +252,8 @@ class Tokenizer:
         chat_template: str | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = True,
+        return_dict: bool = False,
+        return_tensors: str | None = None,
         **names: Any,
     ) -> Any:
         """A conversation as the model expects it.
@@ -164,6 +264,8 @@ class Tokenizer:
             chat_template: Jinja source, or the name of one of the model's; None is the model's own.
             add_generation_prompt: end with what makes the model answer.
             tokenize: give token ids, else text.
+            return_dict: give `input_ids` and `attention_mask`.
+            return_tensors: `"np"` or `"pt"` gives arrays [conversations, tokens] instead of lists.
             names: further names for the template, e.g. `enable_thinking=False`.
 
         Returns:
@@ -172,7 +274,19 @@ class Tokenizer:
         Raises:
             ValueError: the tokenizer has no template, or the template refuses the conversation.
         """
-        if conversation and not isinstance(conversation[0], Mapping):
+        several = bool(conversation) and not isinstance(conversation[0], Mapping)
+        if tokenize and (return_dict or return_tensors is not None):
+            texts = self.apply_chat_template(
+                conversation,
+                tools,
+                chat_template=chat_template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
+                **names,
+            )
+            encoding = self(texts, add_special_tokens=False, return_tensors=return_tensors)
+            return encoding if return_dict else encoding["input_ids"]
+        if several:
             return [
                 self.apply_chat_template(
                     one,
@@ -209,10 +323,23 @@ class Tokenizer:
         token_id: int | None = None if text is None else self.backend_tokenizer.token_to_id(text)
         return token_id
 
+    def _set_special(self, name: str, token: str | None) -> None:
+        """What code does that sets `tokenizer.pad_token = tokenizer.eos_token`; the token joins the vocabulary."""
+        if token is None:
+            self.special_tokens_map.pop(name, None)
+            return
+        self.special_tokens_map[name] = token
+        self._cutting = None
+        self._add_special_tokens()
+
     @property
     def bos_token(self) -> str | None:
         """Begins a text."""
         return self.special_tokens_map.get("bos_token")
+
+    @bos_token.setter
+    def bos_token(self, token: str | None) -> None:
+        self._set_special("bos_token", token)
 
     @property
     def bos_token_id(self) -> int | None:
@@ -224,6 +351,10 @@ class Tokenizer:
         """Ends a text."""
         return self.special_tokens_map.get("eos_token")
 
+    @eos_token.setter
+    def eos_token(self, token: str | None) -> None:
+        self._set_special("eos_token", token)
+
     @property
     def eos_token_id(self) -> int | None:
         """Its id."""
@@ -234,6 +365,10 @@ class Tokenizer:
         """Fills a row."""
         return self.special_tokens_map.get("pad_token")
 
+    @pad_token.setter
+    def pad_token(self, token: str | None) -> None:
+        self._set_special("pad_token", token)
+
     @property
     def pad_token_id(self) -> int | None:
         """Its id."""
@@ -243,6 +378,10 @@ class Tokenizer:
     def unk_token(self) -> str | None:
         """Stands for what the vocabulary does not have."""
         return self.special_tokens_map.get("unk_token")
+
+    @unk_token.setter
+    def unk_token(self, token: str | None) -> None:
+        self._set_special("unk_token", token)
 
     @property
     def unk_token_id(self) -> int | None:
@@ -279,6 +418,10 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name_or_path!r}, {len(self)} tokens)"
+
+
+def _side(value: Any) -> Literal["left", "right"]:
+    return "left" if value == "left" else "right"
 
 
 def _json(path: Path) -> dict[str, Any]:
