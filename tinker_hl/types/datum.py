@@ -64,7 +64,7 @@ def as_tensor_data(key: str, value: Any) -> TensorData:
         raise _unknown_list(key)
     try:
         if is_torch_tensor(value):
-            tensor = TensorData(value, LIST_DTYPES.get(key), tuple(value.shape))
+            tensor = TensorData(value, LIST_DTYPES.get(key), np.shape(value))
             return tensor.compressed() if key in _COMPRESSED_KEYS else tensor
         if isinstance(value, np.ndarray):
             return TensorData(value, LIST_DTYPES.get(key), value.shape)
