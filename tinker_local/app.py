@@ -8,6 +8,7 @@ It does not know what an operation does. An operation without a handler, or a ha
 import asyncio
 import contextlib
 import functools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -30,6 +31,7 @@ from tinker_local.errors import (
     ApiError,
     on_api_error,
     on_http_exception,
+    on_storage_error,
     on_unexpected,
     on_wire_fault,
 )
@@ -111,6 +113,8 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
             ApiError: on_api_error,
             WireFault: on_wire_fault,
             HTTPException: on_http_exception,
+            OSError: on_storage_error,
+            sqlite3.Error: on_storage_error,
             Exception: on_unexpected,
         },
     )

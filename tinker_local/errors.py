@@ -4,7 +4,9 @@ It does not know when something is refused. A failure of work that was accepted 
 work's promise (`tinker_local.futures`).
 """
 
+import errno
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +18,18 @@ from starlette.responses import Response
 from tinker_local.wire.faults import WireFault
 
 __all__ = [
+    "DISK_FULL",
     "ApiError",
     "bad_request",
     "conflict",
+    "disk_full",
     "gone",
     "invalid",
+    "is_disk_full",
     "not_found",
     "on_api_error",
     "on_http_exception",
+    "on_storage_error",
     "on_unexpected",
     "on_wire_fault",
     "too_many",
@@ -32,6 +38,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+DISK_FULL = "the disk of the service is full, so nothing was written; delete checkpoints, or free space there"
+_SPACE_RETRY_AFTER = 10
 _CODES: Mapping[int, str] = {404: "no_such_route", 405: "method_not_allowed"}
 
 
@@ -102,6 +110,26 @@ def unavailable(detail: str, retry_after: int = 1) -> ApiError:
 def invalid(loc: Sequence[str | int], message: str, kind: str = "value_error") -> ApiError:
     """422: one field is wrong."""
     return ApiError(422, "invalid_request", [{"loc": list(loc), "msg": message, "type": kind}])
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error of the file system or of SQLite means that no more can be written."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def disk_full() -> ApiError:
+    """503: nothing was written, and the same request will be welcome when there is space."""
+    return unavailable(DISK_FULL, _SPACE_RETRY_AFTER)
+
+
+async def on_storage_error(request: Request, error: Exception) -> Response:
+    """What could not be written: a full disk, which clients wait out, or a fault."""
+    if not is_disk_full(error):
+        return await on_unexpected(request, error)
+    logger.error("%s %s: %s", request.method, request.url.path, DISK_FULL)
+    return disk_full().response()
 
 
 async def on_api_error(_: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from typing import Literal
 import attrs
 
 from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFaultError
-from tinker_local.errors import ApiError, too_many
+from tinker_local.errors import DISK_FULL, ApiError, is_disk_full, too_many
 from tinker_local.futures import Answer, Promise
 
 __all__ = ["DEPTH", "Lane", "Mark", "Run", "Samples", "Work", "carried_out"]
@@ -67,6 +67,10 @@ async def carried_out(work: Work) -> None:
             promise.fail("the service was stopped before this was done", "server")
         raise
     except Exception as error:
+        if is_disk_full(error):
+            logger.error("%s: %s", promise.request_id, DISK_FULL)
+            promise.fail(DISK_FULL, "server")
+            return
         logger.error("%s failed", promise.request_id, exc_info=error)
         promise.fail("the service met an error of its own; its log says which", "server")
 

@@ -145,7 +145,10 @@ class EngineCore:
         try:
             checkpoint.save_checkpoint(Path(directory), adapter.base, adapter.spec, adapter.weights, state)
         except OSError as error:
-            raise EngineError(f"the checkpoint could not be written: {os.strerror(error.errno or 0)}") from error
+            why = os.strerror(error.errno or 0)
+            raise EngineError(
+                f"the checkpoint could not be written ({why}); free space on the service's disk"
+            ) from error
 
     def forward_backward(
         self,

@@ -28,6 +28,7 @@ from tinker_local.engine.prompts import Block, Kept, PromptCache, key_of
 from tinker_local.engine.protocol import EngineError, OnHold, SampleJob, UserFaultError
 from tinker_local.engine.requests import Done, Part, Request, Row, Sampler
 from tinker_local.engine.scoring import likeliest, score_prompt, wants_scores
+from tinker_local.engine.shortage import failure_text
 from tinker_local.engine.stopping import StopRule
 from tinker_local.engine.vision import place_images
 
@@ -406,5 +407,5 @@ class Sampling:
                     batch.advance()
                 except Exception as error:  # the boundary: whatever fails is told to every caller of this batch
                     logger.error("a batch of samples failed", exc_info=error)
-                    failure = EngineError(f"sampling failed in the engine: {type(error).__name__}: {error}")
+                    failure = EngineError(failure_text("sample", error))
                     batch.fail(failure)

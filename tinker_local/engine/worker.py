@@ -21,6 +21,7 @@ import attrs
 
 from tinker_local.engine import channel
 from tinker_local.engine.protocol import EngineError, Hold, UserFaultError
+from tinker_local.engine.shortage import failure_text
 
 __all__ = ["Worker", "main"]
 
@@ -205,7 +206,7 @@ class Worker:
         kind, text = ("user", str(error)) if isinstance(error, UserFaultError) else ("engine", str(error))
         if kind == "engine" and not isinstance(error, EngineError):
             logger.error("%s failed", method, exc_info=error)
-            text = f"{method} failed in the engine: {type(error).__name__}: {error}"
+            text = failure_text(method, error)
         self._pipe.send({"id": number, "error": {"kind": kind, "message": text}})
 
 

@@ -138,16 +138,19 @@ def _carried_out(connection: sqlite3.Connection, batch: Sequence[_Write]) -> Ite
 
 
 def _attempted(connection: sqlite3.Connection, make: Callable[[], Sequence[Statement]]) -> Exception | None:
+    """Raises `sqlite3.Error` where SQLite has undone the whole batch by itself, as it does on a full disk."""
     connection.execute("SAVEPOINT one")
+    problem: Exception | None = None
     try:
         for sql, values in make():
             connection.execute(sql, values)
     except Exception as error:  # one that could not be made is no other's affair either
+        if not connection.in_transaction:
+            raise
         connection.execute("ROLLBACK TO one")
-        return error
-    finally:
-        connection.execute("RELEASE one")
-    return None
+        problem = error
+    connection.execute("RELEASE one")
+    return problem
 
 
 def _tell(done: "asyncio.Future[None] | None", problem: Exception | None) -> None:
