@@ -58,6 +58,14 @@ def step(api: Api, model_id: str, seq_id: int) -> Any:
     return api.ok("optim_step", body=body)
 
 
+def saved_by_itself(api: Api, model_id: str) -> None:
+    """Wait for the automatic save behind the last step."""
+    model = api.service.models.in_memory(model_id)
+    assert model is not None
+    api.run(model.lane.idle())
+    assert api.service.autosaves.journal.autosave(model_id) is not None
+
+
 def revived(api: Api, engine: GatedEngine) -> None:
     api.do(engine.die)
     api.run(api.service.supervision.wait_ready())
@@ -111,6 +119,7 @@ def test_saves_are_hidden_bounded_and_gone_with_their_session(bench: Bench) -> N
     for number in range(5):
         api.forward_backward(model_id, 2 * number + 1)
         api.result(step(api, model_id, 2 * number + 2))
+    saved_by_itself(api, model_id)
     body = {"model_id": model_id, "seq_id": 11, "sampling_session_seq_id": 1}
     sampler_id = api.result(api.ok("save_weights_for_sampler", body=body))["sampling_session_id"]
     assert api.ok("list_checkpoints", path={"run_id": model_id})["checkpoints"] == []
@@ -129,6 +138,7 @@ def test_a_run_that_cannot_be_restored_ends_in_typed_errors(bench: Bench) -> Non
     model_id = api.model()
     saved = api.save(model_id, 1, "mine")
     api.result(step(api, model_id, 2))
+    saved_by_itself(api, model_id)
     engine: GatedEngine = api.service.supervision.engine  # type: ignore[assignment]
     api.do(engine.gate.clear)
     promise = api.forward_backward(model_id, 3)
