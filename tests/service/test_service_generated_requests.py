@@ -3,7 +3,7 @@
 Requests made by schemathesis from the spec alone, valid and spoilt ones; protobuf bodies, which no schema describes;
 whatever else fits into HTTP. `test_service_fuzz.py` spoils the spec's examples, which get further into the service than
 what is made from schemas; `test_service_sequences.py` has the sequences of calls. `TINKER_HL_R13_CASES` says how many
-cases each operation gets (`benchmarks/r13_generated_requests.py` takes 1,000).
+cases each operation gets (`TINKER_HL_R13_CASES=1000` is the promise in full).
 """
 
 import json
