@@ -123,7 +123,7 @@ class Checkpoints:
         user_metadata: dict[str, Any] | None,
         overwrite: bool,
     ) -> CheckpointRecord:
-        """Make a written folder a checkpoint. The folder is gone if that fails."""
+        """Make a written folder a checkpoint. If that fails the folder is gone; what it would have replaced stays."""
         record = CheckpointRecord(
             path=path,
             owner=owner,
@@ -140,14 +140,19 @@ class Checkpoints:
             try:
                 if not overwrite:
                     self.check_free(path)
-                size = await asyncio.to_thread(self.folders.commit, staged, path, _about(record))
+                placed = await asyncio.to_thread(self.folders.place, staged, path, _about(record))
             except BaseException:
                 await asyncio.to_thread(self.folders.discard, staged)
                 raise
-            record = attrs.evolve(record, size_bytes=size)
-            await self._records.write(self._records.put_checkpoint(record))
+            record = attrs.evolve(record, size_bytes=placed.size)
+            try:
+                await self._records.write(self._records.put_checkpoint(record))
+            except Exception:
+                await asyncio.to_thread(self.folders.take_back, placed)
+                raise
+            await asyncio.to_thread(self.folders.settle, placed)
         self._usage.saved(record)
-        self._audit.note_checkpoint("save", owner, record, size_bytes=size)
+        self._audit.note_checkpoint("save", owner, record, size_bytes=placed.size)
         return record
 
     async def change(self, record: CheckpointRecord, **changes: Any) -> None:

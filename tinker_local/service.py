@@ -12,7 +12,7 @@ from typing import Any
 from tinker_local.audit import SERVICE, Audit
 from tinker_local.autosave import Autosaves, snapshot_of
 from tinker_local.callers import Callers
-from tinker_local.clock import Clock
+from tinker_local.clock import Clock, Steadiness
 from tinker_local.draining import Draining
 from tinker_local.engine.protocol import Engine, EngineError
 from tinker_local.futures import Futures, JsonAnswer, Promise
@@ -127,6 +127,7 @@ class Service:
             self.autosaves, self.records, self.sessions, self.models, self.futures, self.supervision
         )
         self.metrics = Metrics(self)
+        self.steadiness = Steadiness(clock)
         self.draining = Draining(self._running)
         self.began = clock.wall()
         self.copying = asyncio.Lock()
@@ -207,7 +208,8 @@ class Service:
                 missing = model.order.next_id
                 self.autosaves.abandoned(model)
                 model.give_up_gap(f"sequence id {missing} of {model.model_id} did not come within {timeout:g} s")
-        await self.checkpoints.delete_expired()
+        if self.steadiness.look():
+            await self.checkpoints.delete_expired()
         forgotten = self.futures.sweep(self.sessions.is_open)
         self.futures.note_gone(self.keeping.sweep(forgotten, self.sessions.is_open))
         await self._store_last_requests()

@@ -98,6 +98,11 @@ def spoil_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]
     save_file(tensors, path)
 
 
+def describe(folder: Path, spec: str) -> None:
+    path = folder / "adapter_model.safetensors"
+    save_file(load_file(path), path, metadata={"format": "pt", "tinker_hl.lora": spec})
+
+
 NAME = "base_model.model.lm_head.lora_A.weight"
 
 
@@ -110,6 +115,11 @@ NAME = "base_model.model.lm_head.lora_A.weight"
         (lambda f: spoil(f, use_dora=True), "use_dora=True"),
         (lambda f: spoil(f, rank_pattern={"q_proj": 2}), "rank_pattern"),
         (lambda f: spoil(f, r="4"), "r='4'"),
+        (lambda f: spoil(f, r=True), "r=True"),
+        (lambda f: spoil(f, lora_alpha=float("nan")), "lora_alpha=nan"),
+        (lambda f: spoil(f, lora_alpha=-1), "lora_alpha=-1"),
+        (lambda f: describe(f, "{"), "adapter_model.safetensors has .*which is no JSON object"),
+        (lambda f: describe(f, "[]"), "which is no JSON object"),
         (lambda f: spoil(f, r=8), r"is of shape \[4, 32\]; for base model 'qwen' it must be \[8, 32\]"),
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"junk"), "cannot be read"),
         (lambda f: spoil_weights(f, lambda t: t.pop(NAME.replace("_A", "_B"))), "lora_B.weight is missing"),

@@ -127,6 +127,31 @@ def test_a_database_without_space_is_told_and_waited_out(bench: Bench) -> None:
     assert api.session()
 
 
+def test_a_save_whose_record_has_no_space_replaces_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = bench.start()
+    model_id = api.model()
+    path = api.save(model_id, 1, "kept")
+    before = api.ok("list_training_run_checkpoints", path={"training_run_id": model_id})["checkpoints"]
+    folder = api.service.settings.data_dir / "checkpoints" / model_id / "weights" / "kept"
+    about = (folder / "run.json").read_bytes()
+    real = api.service.records.write
+
+    async def full(*statements: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.service.records, "write", full)
+        body = {"model_id": model_id, "seq_id": 2, "path": "kept", "overwrite": True}
+        failure = api.result(api.ok("save_weights", body=body))
+    assert api.service.records.write == real
+    assert "disk of the service is full" in failure["error"]
+    assert (folder / "run.json").read_bytes() == about
+    assert api.ok("list_training_run_checkpoints", path={"training_run_id": model_id})["checkpoints"] == before
+    assert api.save(model_id, 3, "kept", overwrite=True) == path
+
+
 def test_other_faults_of_the_database_are_faults(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise sqlite3.OperationalError("no such table")

@@ -85,6 +85,33 @@ def test_dying_between_the_two_renames_brings_the_old_one_back(tmp_path: Path) -
     assert list((tmp_path / ".staging").iterdir()) == []
 
 
+@pytest.mark.parametrize("about", [b"{}", b"[]", b"no JSON", b'{"path": "x"}', b'{"path": 3}', b"\xff"])
+def test_a_spoilt_leftover_stops_no_start(tmp_path: Path, about: bytes) -> None:
+    Folders(tmp_path)
+    left = tmp_path / ".staging" / "old-1"
+    left.mkdir()
+    (left / "run.json").write_bytes(about)
+    Folders(tmp_path)
+    assert not left.exists()
+
+
+def test_a_place_that_cannot_be_taken_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = Folders(tmp_path)
+    folders.commit(staged(folders, "one"), PATH, {})
+    two = staged(folders, "two")
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinker_local.durable.flush_folder", lambda path: refuse() if path != two else None)
+        with pytest.raises(OSError, match="No space"):
+            folders.commit(two, PATH, {})
+    assert (folders.at(PATH) / "adapter").read_text() == "one"
+    folders.commit(staged(folders, "three"), PATH, {})
+    assert (folders.at(PATH) / "adapter").read_text() == "three"
+
+
 def test_dying_after_them_keeps_the_new_one(tmp_path: Path) -> None:
     folders = Folders(tmp_path)
     folders.commit(staged(folders, "one"), PATH, {})

@@ -140,8 +140,10 @@ def read_head(directory: Path) -> CheckpointHead:
         if config.get(key) not in (plain, None, False, {}, []):
             raise UserFaultError(f"{_CONFIG} has {key}={config[key]!r}; only plain LoRA of one rank is read")
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise UserFaultError(f"{_CONFIG} has r={rank!r} and lora_alpha={alpha!r}; both must be positive numbers")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise UserFaultError(f"{_CONFIG} has r={rank!r}; it must be a whole number, 1 or more")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < math.inf:
+        raise UserFaultError(f"{_CONFIG} has lora_alpha={alpha!r}; it must be a positive number")
     if config.get("use_rslora"):
         alpha = alpha * math.sqrt(rank)  # rsLoRA scales by alpha / sqrt(rank)
     with _open(directory / _WEIGHTS) as file:
@@ -151,8 +153,16 @@ def read_head(directory: Path) -> CheckpointHead:
         alpha=float(alpha),
         base_model=described.get(_BASE_KEY),
         base_path=config.get("base_model_name_or_path"),
-        optimizer=json.loads(described.get(_SPEC_KEY, "{}")).get("optimizer", ADAMW),
+        optimizer=_optimizer_of(described.get(_SPEC_KEY, "{}")),
     )
+
+
+def _optimizer_of(described: str) -> str:
+    """The family that the weights file says its adapter was trained with; old ones do not say."""
+    try:
+        return str(json.loads(described).get("optimizer", ADAMW))
+    except (ValueError, AttributeError):
+        raise UserFaultError(f"{_WEIGHTS} has {_SPEC_KEY}={described[:80]!r}, which is no JSON object") from None
 
 
 def _open(path: Path) -> Any:

@@ -39,13 +39,17 @@ class _Call:
     arguments: dict[str, Any]
     slices: Generator[None, None, Answer] | None = None
     began_at: float | None = None
+    """Unix seconds."""
+    began: float = 0.0
+    """On a clock that is never set."""
     busy_seconds: float = 0.0
 
     def timing(self) -> list[float]:
         """When it began and ended, in Unix seconds, and how long it was worked on; a sample all the time."""
-        now = time.time()
-        began_at = now if self.began_at is None else self.began_at
-        return [began_at, now, now - began_at if self.method == "sample" else self.busy_seconds]
+        if self.began_at is None:
+            return [time.time(), time.time(), 0.0]
+        took = time.perf_counter() - self.began
+        return [self.began_at, self.began_at + took, took if self.method == "sample" else self.busy_seconds]
 
 
 class Pipe:
@@ -143,7 +147,7 @@ class Worker:
         """Whether the call is done; its answer is sent then."""
         began = time.perf_counter()
         if call.began_at is None:
-            call.began_at = time.time()
+            call.began_at, call.began = time.time(), began
         try:
             if call.slices is None:
                 if call.method == "sample":

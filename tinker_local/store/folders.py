@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from tinker_local import durable
+from tinker_local.errors import ApiError
 from tinker_local.store.paths import CheckpointPath
 
-__all__ = ["RUN_FILE", "Folders", "is_plain"]
+__all__ = ["RUN_FILE", "Folders", "Placed", "is_plain"]
 
 RUN_FILE = "run.json"
 _STAGING = ".staging"
@@ -29,6 +32,17 @@ _OLD = "old-"
 def is_plain(path: Path) -> bool:
     """Whether it is a file itself, and no link to one: somebody may have put a link into a folder."""
     return stat.S_ISREG(path.lstat().st_mode)
+
+
+@attrs.frozen(kw_only=True)
+class Placed:
+    """A folder that was put in its place, and what it replaced."""
+
+    target: Path
+    old: Path | None
+    """Where what was there before is kept."""
+    size: int
+    """Bytes of its files."""
 
 
 class Folders:
@@ -56,16 +70,43 @@ class Folders:
         Returns:
             The size of its files in bytes.
         """
+        placed = self.place(staged, path, about)
+        self.settle(placed)
+        return placed.size
+
+    def place(self, staged: Path, path: CheckpointPath, about: Mapping[str, Any]) -> "Placed":
+        """The first half of `commit`: what was there is kept aside until `settle`, or until `take_back`.
+
+        Raises:
+            OSError: it could not be written or put there; all is as before, but for the staged folder.
+        """
         durable.write(staged / RUN_FILE, json.dumps({"path": str(path), **about}, indent=2, sort_keys=True).encode())
         durable.flush_folder(staged)
         target = self.at(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        size = sum(file.stat().st_size for file in staged.iterdir() if file.is_file())
         old = self._set_aside(target)
-        staged.rename(target)
-        durable.flush_folder(target.parent)
-        if old is not None:
-            shutil.rmtree(old)
-        return sum(file.stat().st_size for file in target.iterdir() if file.is_file())
+        try:
+            staged.rename(target)
+            durable.flush_folder(target.parent)
+        except OSError:
+            self.take_back(Placed(target=target, old=old, size=size))
+            raise
+        return Placed(target=target, old=old, size=size)
+
+    def settle(self, placed: "Placed") -> None:
+        """What was replaced is not needed any more."""
+        if placed.old is not None:
+            shutil.rmtree(placed.old, ignore_errors=True)
+
+    def take_back(self, placed: "Placed") -> None:
+        """Put back what was replaced, and remove what replaced it."""
+        if placed.target.exists():
+            gone = self._staging / uuid.uuid4().hex
+            placed.target.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        if placed.old is not None:
+            placed.old.rename(placed.target)
 
     def copy(self, source: CheckpointPath, staged: Path) -> None:
         """Fill a staged folder with the files of a checkpoint, links left out; they share their storage."""
@@ -122,8 +163,9 @@ class Folders:
                 shutil.rmtree(left, ignore_errors=True)
 
     def _home_of(self, directory: Path) -> Path | None:
+        """Where an old version was; None if it does not say so, which must stop no service from starting."""
         try:
             about = json.loads((directory / RUN_FILE).read_bytes())
-        except (OSError, ValueError):
+            return self.at(CheckpointPath.parse(str(about["path"])))
+        except (OSError, ValueError, LookupError, TypeError, ApiError):
             return None
-        return self.at(CheckpointPath.parse(about["path"]))
