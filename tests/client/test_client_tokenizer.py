@@ -1,5 +1,6 @@
 """Tokenizers: the same ids and text as transformers gives, names resolved as research code expects."""
 
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -258,6 +259,41 @@ def test_a_padding_token_is_set_as_research_code_does(folder: Path) -> None:
     bare.bos_token, bare.unk_token, bare.eos_token = "<new>", None, "<eos>"
     assert bare.decode([bare.bos_token_id]) == "<new>"
     assert bare.unk_token_id is None
+
+
+PREFILLED = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": " Once upon a time "}]
+BLOCKS = [{"role": "assistant", "content": [{"type": "text", "text": "first"}, {"type": "text", "text": "last "}]}]
+KEEPING = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+TRIMMING = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</s>{% endfor %}"
+IN_BLOCKS = "{% for m in messages %}{% for b in m.content %}[{{ b.text }}]{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("talk", "template"), [(PREFILLED, KEEPING), (PREFILLED, TRIMMING), (BLOCKS, IN_BLOCKS), (PREFILLED, None)]
+)
+def test_a_last_message_is_gone_on_with_as_transformers_does(
+    ours: Tokenizer, theirs: Any, talk: list[dict[str, Any]], template: str | None
+) -> None:
+    before = copy.deepcopy(talk)
+    options = {"chat_template": template, "continue_final_message": True, "tokenize": False}
+    text = ours.apply_chat_template(talk, **options)
+    assert text == theirs.apply_chat_template(talk, **options)
+    assert text.rstrip().endswith(("time", "last"))
+    assert talk == before, "the conversation is not changed"
+    options["tokenize"] = True
+    ids = ours.apply_chat_template([talk], **options)
+    assert ids == [ours.encode(text, add_special_tokens=False)]
+
+
+def test_what_cannot_be_gone_on_with_is_refused(ours: Tokenizer) -> None:
+    for talk, options, message in (
+        (PREFILLED, {"add_generation_prompt": True}, "exclude each other"),
+        ([], {}, "is empty"),
+        ([{"role": "assistant", "content": None}], {}, "no text"),
+        (PREFILLED, {"chat_template": "{{ messages | length }}"}, "leaves the text"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ours.apply_chat_template(talk, continue_final_message=True, **options)
 
 
 def test_conversations_as_arrays(ours: Tokenizer, theirs: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.tokenizer.continuation import cut, marked
 from tinker_hl.tokenizer.encoding import Encoding, as_tensors, pad_rows, row_length
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ class Tokenizer:
         *,
         chat_template: str | None = None,
         add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
         tokenize: bool = True,
         return_dict: bool = False,
         return_tensors: str | None = None,
@@ -263,6 +265,7 @@ class Tokenizer:
             tools: JSON schemas of functions that the model may call.
             chat_template: Jinja source, or the name of one of the model's; None is the model's own.
             add_generation_prompt: end with what makes the model answer.
+            continue_final_message: end with the text of the last message, so that the model goes on with it.
             tokenize: give token ids, else text.
             return_dict: give `input_ids` and `attention_mask`.
             return_tensors: `"np"` or `"pt"` gives arrays [conversations, tokens] instead of lists.
@@ -272,8 +275,11 @@ class Tokenizer:
             A list of ids, or a text; one of them a conversation if several were given.
 
         Raises:
-            ValueError: the tokenizer has no template, or the template refuses the conversation.
+            ValueError: the tokenizer has no template, the template refuses the conversation, or a last message that is
+                to be continued has no text, or is to be answered too.
         """
+        if continue_final_message and add_generation_prompt:
+            raise ValueError("add_generation_prompt and continue_final_message exclude each other")
         several = bool(conversation) and not isinstance(conversation[0], Mapping)
         if tokenize and (return_dict or return_tensors is not None):
             texts = self.apply_chat_template(
@@ -281,6 +287,7 @@ class Tokenizer:
                 tools,
                 chat_template=chat_template,
                 add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
                 tokenize=False,
                 **names,
             )
@@ -293,6 +300,7 @@ class Tokenizer:
                     tools,
                     chat_template=chat_template,
                     add_generation_prompt=add_generation_prompt,
+                    continue_final_message=continue_final_message,
                     tokenize=tokenize,
                     **names,
                 )
@@ -302,11 +310,13 @@ class Tokenizer:
 
         text = render(
             self._template(chat_template, tools),
-            conversation,
+            marked(conversation) if continue_final_message else conversation,
             add_generation_prompt=add_generation_prompt,
             tools=tools,
             names={**self.special_tokens_map, **names},
         )
+        if continue_final_message:
+            text = cut(text)
         return self.encode(text, add_special_tokens=False) if tokenize else text
 
     def _template(self, wanted: str | None, tools: Sequence[Any] | None) -> str:
