@@ -6,7 +6,7 @@ It does not know HTTP, nor who computes.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -37,6 +37,8 @@ _REMEMBERED = 200_000
 """Ids of promises that are gone, so that a late question is answered 410 and not 404; some 30 MB at most."""
 
 
+_PER_SECOND = 1_000_000
+"""More completions than one client of a sampling session gets in a second."""
 _MANY = 100_000
 """Numbers of a result that take some milliseconds to encode."""
 
@@ -232,10 +234,11 @@ async def _woken(callbacks: list[Callable[[], None]], seconds: float) -> None:
 
 @attrs.define(eq=False)
 class Feed:
-    """Completions of one client of a sampling session, numbered from 1; acknowledged ones are forgotten."""
+    """Completions of one client of a sampling session, numbered one by one; acknowledged ones are forgotten."""
 
+    _cursor: int = 0
+    """The number of the newest one."""
     _completions: deque[tuple[int, Promise]] = attrs.field(factory=deque, init=False)
-    _cursor: int = attrs.field(default=0, init=False)
     _waiting: list[Callable[[], None]] = attrs.field(factory=list, init=False)
 
     def announce(self, promise: Promise) -> None:
@@ -274,6 +277,7 @@ class Futures:
         follow: Callable[[Promise], None] = lambda _: None,
         keep: Callable[[Promise], None] = lambda _: None,
         gone_before: Iterable[str] = (),
+        news_before: Callable[[str, int], "Sequence[Promise] | None"] = lambda *_: None,
     ) -> None:
         """Begin with none.
 
@@ -285,6 +289,8 @@ class Futures:
             unfinished: what an id came to whose work an earlier life of the service left unfinished.
             follow: told of each new promise.
             keep: told of each promise that has its answer.
+            news_before: what one client of a sampling session has not fetched of an earlier life, with the answers;
+                None for a session of this life.
             gone_before: ids of promises that were here before the service was started, and are no longer kept.
         """
         self._clock = clock
@@ -294,6 +300,7 @@ class Futures:
         self._unfinished = unfinished
         self._follow = follow
         self._keep = keep
+        self._news_before = news_before
         self._promises: dict[str, Promise] = {}
         self._gone: OrderedDict[str, str] = OrderedDict.fromkeys(gone_before, "")
         """Their owners, as far as that is known here."""
@@ -336,7 +343,15 @@ class Futures:
 
     def feed(self, sampling_session_id: str, clone: int) -> Feed:
         """The completions of one client of a sampling session."""
-        return self._feeds.setdefault((sampling_session_id, clone), Feed())
+        key = sampling_session_id, clone
+        feed = self._feeds.get(key)
+        if feed is None:
+            earlier = self._news_before(*key)
+            # Beyond every number of an earlier life: its client goes on from the one that it saw last.
+            feed = self._feeds[key] = Feed() if earlier is None else Feed(int(self._clock.wall()) * _PER_SECOND)
+            for promise in earlier or ():
+                feed.announce(promise)
+        return feed
 
     def delivered(self, promise: Promise) -> None:
         """Its answer is on the way: from now on the time runs."""

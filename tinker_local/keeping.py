@@ -12,7 +12,7 @@ import orjson
 
 from tinker_local.engine import channel
 from tinker_local.futures import Answer, Failure, JsonAnswer, Promise, SampleAnswer, TrainingAnswer
-from tinker_local.store.results import Result, Results
+from tinker_local.store.results import Accepted, Result, Results
 
 __all__ = ["MOST_GONE", "Keeping"]
 
@@ -44,6 +44,26 @@ class Keeping:
         answer = promise.answer
         if answer is not None:
             self._results.put(lambda: _result(promise, answer))
+
+    async def accepted(self, promise: Promise) -> None:
+        """A sample was taken in. After a death of the service its client must hear that it was lost.
+
+        Raises:
+            sqlite3.Error: it could not be written down.
+        """
+        await self._results.accepted(
+            Accepted(
+                request_id=promise.request_id,
+                owner=promise.owner,
+                session_id=promise.session_id,
+                sequence_ids=promise.sequence_ids,
+                fingerprint=promise.fingerprint,
+            )
+        )
+
+    def undelivered_below(self, parent: str) -> list[tuple[str, str]]:
+        """Ids below a sampling session whose results were never delivered, and their owners."""
+        return self._results.undelivered_below(parent)
 
     def recall(self, request_id: str) -> Promise | None:
         """A promise of an earlier life, with its answer; a failure if that can no longer be read."""

@@ -20,7 +20,7 @@ from tinker_local.keeping import Keeping
 from tinker_local.metrics import Metrics
 from tinker_local.restoration import Replay, Restoration
 from tinker_local.runs.models import Model, Models
-from tinker_local.runs.samplers import EngineSamplers, Samplers
+from tinker_local.runs.samplers import CLONE, EngineSamplers, Samplers
 from tinker_local.runs.sessions import Session, Sessions
 from tinker_local.runs.submission import Intake
 from tinker_local.saving import Checkpoints
@@ -112,6 +112,7 @@ class Service:
             unfinished=self._unfinished,
             keep=self._keep,
             gone_before=self.keeping.gone,
+            news_before=self._news_before,
         )
         self.intake = Intake(self.futures, self.models, clock.monotonic, settings.max_pending_requests)
         self.autosaves = Autosaves(
@@ -289,6 +290,21 @@ class Service:
         parent = request_id.rpartition(":")[0]
         record = self.records.run(parent) or self.records.sampler(parent)
         return record is not None and record.owner == owner and record.created_at < self.began
+
+    def _news_before(self, sampler_id: str, clone: int) -> list[Promise] | None:
+        """What a client of a sampling session has not fetched of an earlier life; what was lost is a failure."""
+        record = self.records.sampler(sampler_id)
+        if record is None or record.created_at >= self.began:
+            return None
+        news = []
+        for request_id, owner in self.keeping.undelivered_below(sampler_id):
+            if int(request_id.rpartition(":")[2]) // CLONE == clone:
+                promise = self.futures.find(request_id)
+                if promise is None:
+                    promise = Promise(request_id=request_id, owner=owner)
+                    promise.fail("it was lost with an earlier life of the service", "server")
+                news.append(promise)
+        return news
 
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)

@@ -1,11 +1,13 @@
 """Results outlive the service's process: each finished one is there after a restart, and bounded on the disk."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from service_bench import Api, Bench, GatedEngine, pass_body, sample_body
 
+from tinker_local.runs.samplers import CLONE
 from tinker_local.store.bodies import Bodies
 from tinker_local.store.database import Database
 from tinker_local.store.results import Results
@@ -95,6 +97,44 @@ def test_what_was_not_finished_names_the_newest_checkpoint_after_a_restart(bench
     again = restarted(bench, api)
     failure = again.result(promise)
     assert (failure["category"], saved in failure["error"]) == ("server", True)
+
+
+def test_a_client_that_waits_for_announcements_hears_of_everything_after_a_kill(bench: Bench, tmp_path: Path) -> None:
+    """The folder is copied while the service runs, which is what a kill leaves."""
+    engine = GatedEngine()
+    api = bench.start(engine)
+    session_id = api.session()
+    sampler_id = api.sampler(session_id)
+    target = {"type": "sampling_session", "sampling_session_id": sampler_id}
+    fetched, unfetched = api.sample(sampler_id, 0), api.sample(sampler_id, 1)
+    first = api.result(fetched)
+    announced: set[str] = set()
+    cursor = 0
+    while unfetched["request_id"] not in announced:
+        news = api.ok("retrieve_futures", body={"target": target, "prev_cursor": cursor})
+        cursor = news["cursor"]
+        announced |= {item["request_id"] for item in news["completions"]}
+    api.run(api.service.sweep())  # notes what was delivered
+    api.do(engine.gate.clear)
+    lost = api.sample(sampler_id, 2)
+    other = api.sample(sampler_id, CLONE)
+    api.run(api.service.records.write())  # everything before it is written
+    shutil.copytree(bench.data_dir, tmp_path / "after")
+    api.do(engine.gate.set)
+    again = bench.start(data_dir=tmp_path / "after")
+    body = {"target": target, "prev_cursor": cursor}
+    news = again.ok("retrieve_futures", body=body)
+    seen = {item["request_id"]: item["state"] for item in news["completions"]}
+    assert seen == {unfetched["request_id"]: "finished", lost["request_id"]: "failed"}
+    assert news["cursor"] > cursor
+    assert again.result(unfetched)["sequences"]
+    again.refused(410, "retrieve_future", body={"request_id": lost["request_id"]})
+    assert again.result(fetched) == first
+    theirs = again.ok("retrieve_futures", body={"target": {**target, "cloned_sampler_id": 1}, "prev_cursor": cursor})
+    assert [item["request_id"] for item in theirs["completions"]] == [other["request_id"]]
+    new = again.sample(sampler_id, 3)
+    later = again.ok("retrieve_futures", body={"target": target, "prev_cursor": news["cursor"]})
+    assert [item["request_id"] for item in later["completions"]] == [new["request_id"]]
 
 
 def test_r04_results_go_when_their_time_is_over_and_leave_no_file(bench: Bench) -> None:

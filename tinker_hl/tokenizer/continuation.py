@@ -25,7 +25,7 @@ def marked(conversation: Sequence[Any]) -> list[Any]:
     content = last.get("content")
     if isinstance(content, str):
         return [*before, {**last, "content": content + _MARK}]
-    blocks = list(content or ())
+    blocks: list[Any] = list(content or ())
     for place in reversed(range(len(blocks))):
         block = blocks[place]
         if isinstance(block, Mapping) and isinstance(block.get("text"), str):

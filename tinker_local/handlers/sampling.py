@@ -9,17 +9,15 @@ from tinker_local.engine.protocol import BaseModelInfo, Hold, SampleJob
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, Promise, QueueState, SampleAnswer
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.runs.samplers import MOST_CLIENTS, Source, sampler_id_of
+from tinker_local.runs.samplers import CLONE, MOST_CLIENTS, Source, sampler_id_of
 from tinker_local.runs.submission import fingerprint_of, repeat
 from tinker_local.scheduler import Work
 from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import SamplerRecord
 from tinker_local.wire.sampling import decode_sample
 
-__all__ = ["CLONE", "HANDLERS"]
+__all__ = ["HANDLERS"]
 
-CLONE = 1_000_000_000
-"""Sequence ids that one copy of a sampling client has for itself."""
 _PAUSES: Mapping[str, QueueState] = {"capacity": "paused_capacity", "share": "paused_rate_limit"}
 
 
@@ -89,7 +87,9 @@ async def sample(call: Call) -> Result:
         fingerprint=fingerprint,
         feed=service.futures.feed(sampler.sampler_id, body["seq_id"] // CLONE),
     )
-    return _start(call, promise, sampler.source, run_id=sampler.record.model_id)
+    submitted = _start(call, promise, sampler.source, run_id=sampler.record.model_id)
+    await service.keeping.accepted(promise)
+    return submitted
 
 
 def _sample_without_session(call: Call) -> Result:

@@ -19,8 +19,10 @@ from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import Records, SamplerRecord
 from tinker_local.supervision import Supervision
 
-__all__ = ["MOST_CLIENTS", "EngineSamplers", "Sampler", "Samplers", "Source", "sampler_id_of"]
+__all__ = ["CLONE", "MOST_CLIENTS", "EngineSamplers", "Sampler", "Samplers", "Source", "sampler_id_of"]
 
+CLONE = 1_000_000_000
+"""Sequence ids that one client of a sampling session has for itself."""
 MOST_CLIENTS = 65_536
 """Copies of a client that one sampling session may have: each has news of its own in memory."""
 

@@ -14,7 +14,7 @@ import orjson
 from tinker_local.store.bodies import Bodies
 from tinker_local.store.database import Database, Row, Statement
 
-__all__ = ["Result", "ResultHead", "Results"]
+__all__ = ["Accepted", "Result", "ResultHead", "Results"]
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS results (
@@ -43,6 +43,17 @@ class Result:
 
 
 @attrs.frozen(kw_only=True)
+class Accepted:
+    """A request that has no result yet."""
+
+    request_id: str
+    owner: str
+    session_id: str | None
+    sequence_ids: tuple[str, ...]
+    fingerprint: bytes
+
+
+@attrs.frozen(kw_only=True)
 class ResultHead:
     """What decides how long a result stays."""
 
@@ -63,6 +74,20 @@ class Results:
     def put(self, make: Callable[[], Result]) -> None:
         """Keep a result, soon; it is made into bytes where rows are written, so that nobody waits for that."""
         self._database.post_made(lambda: self._rows(make()))
+
+    async def accepted(self, result: "Accepted") -> None:
+        """Note a request that was taken in, before its sender is told so; it counts as gone until it has its result."""
+        row = attrs.asdict(result) | {"sequence_ids": orjson.dumps(result.sequence_ids)}
+        names, marks = ", ".join(row), ", ".join("?" for _ in row)
+        await self._database.write((f"INSERT OR IGNORE INTO results ({names}) VALUES ({marks})", tuple(row.values())))
+
+    def undelivered_below(self, parent: str) -> list[tuple[str, str]]:
+        """Ids `<parent>:<rest>` that were never delivered, also those that are gone; with their owners."""
+        sql = (
+            "SELECT request_id, owner FROM results WHERE request_id > ? AND request_id < ? AND delivered = 0 "
+            "ORDER BY number"
+        )
+        return [(row[0], row[1]) for row in self._database.read(sql, f"{parent}:", f"{parent};")]
 
     def find(self, request_id: str) -> Result | None:
         """A result that is not gone.
