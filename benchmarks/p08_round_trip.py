@@ -25,7 +25,10 @@ def main() -> None:
         at_most("p50 of the round trip, ms", report.best(RAW, "p50 ms"), 10),
         at_most("p99 of the round trip, ms", report.best(RAW, "p99 ms"), 50),
     ]
-    report.notes = ["A round trip is two requests: one submits, one fetches. Client and service share the cores."]
+    report.notes = [
+        "A round trip is two requests: one submits, one fetches. Client and service share the cores, so the client of "
+        "the bare side does no more than it must (`benchmarks/lean_http.py`)."
+    ]
     report.show()
 
 

@@ -5,11 +5,10 @@
 It does not know what an operation does. An operation without a handler, or a handler without one, is an error at once.
 """
 
-import asyncio
 import contextlib
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -23,8 +22,10 @@ from starlette.routing import Route
 
 from tinker_local import bodies, downloads, metrics
 from tinker_local.auth import admitted, check_reach
+from tinker_local.beside import beside
 from tinker_local.callers import Caller
 from tinker_local.clock import Clock
+from tinker_local.direct import Direct, Endpoint, Refusal
 from tinker_local.draining import begins_work
 from tinker_local.engine.protocol import Engine
 from tinker_local.errors import (
@@ -54,9 +55,6 @@ _OPEN_TO_ALL = frozenset({"get_health"})
 _NOBODY = Caller("")
 _CARRY_DATA = frozenset({"forward", "forward_backward", "sample"})
 """Requests whose bodies may be large."""
-_HOT = frozenset({"forward_backward", "optim_step", "retrieve_future", "retrieve_futures", "sample"})
-"""Routed first: routes are tried one after the other, and these come thousands of times."""
-
 _JOURNALLED = frozenset(
     {
         "create_model",
@@ -101,22 +99,23 @@ def create_app(settings: Settings, engine: Engine, *, clock: Clock | None = None
         finally:
             await service.close()
 
-    routes = [
-        Route(operation.path, door.endpoint(operation, handler), methods=[operation.method])
-        for operation, handler in sorted(_matched(spec, HANDLERS), key=lambda pair: pair[0].operation_id not in _HOT)
-    ]
+    endpoints = [(operation, door.endpoint(operation, handler)) for operation, handler in _matched(spec, HANDLERS)]
+    routes = [Route(operation.path, endpoint, methods=[operation.method]) for operation, endpoint in endpoints]
+    refusals: Mapping[type[Exception], Refusal] = {
+        ApiError: on_api_error,
+        WireFault: on_wire_fault,
+        HTTPException: on_http_exception,
+        OSError: on_storage_error,
+        sqlite3.Error: on_storage_error,
+    }
+    direct = {
+        (operation.method, operation.path): endpoint for operation, endpoint in endpoints if "{" not in operation.path
+    }
     app = Starlette(
         routes=[*routes, *downloads.ROUTES, *metrics.ROUTES],
-        middleware=[Middleware(Observation)],
+        middleware=[Middleware(Observation), Middleware(Direct, endpoints=direct, refusals=refusals)],
         lifespan=lifespan,
-        exception_handlers={
-            ApiError: on_api_error,
-            WireFault: on_wire_fault,
-            HTTPException: on_http_exception,
-            OSError: on_storage_error,
-            sqlite3.Error: on_storage_error,
-            Exception: on_unexpected,
-        },
+        exception_handlers={**refusals, Exception: on_unexpected},
     )
     # A name that ends in a slash is an unknown name; redirecting it is an answer that the spec does not know.
     app.router.redirect_slashes = False
@@ -147,8 +146,8 @@ class _Door:
         self._operations = {operation.operation_id: operation for operation in spec.operations}
         self._settings = settings
 
-    def endpoint(self, operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """What Starlette calls for an operation."""
+    def endpoint(self, operation: Operation, handler: Handler) -> Endpoint:
+        """What is called for an operation's requests."""
         begins = begins_work(operation)
 
         async def endpoint(request: Request) -> Response:
@@ -157,7 +156,9 @@ class _Door:
             caller = _NOBODY if operation.operation_id in _OPEN_TO_ALL else admitted(request, service.callers)
             if begins:
                 service.draining.check_open()
-            parameters = self._validation.parameters(operation, request.path_params, request.query_params)
+            parameters: Mapping[str, Any] = {}
+            if operation.parameters:
+                parameters = self._validation.parameters(operation, request.path_params, request.query_params)
             raw = b""
             try:
                 if operation.body is not None:
@@ -225,7 +226,7 @@ class _Door:
             return {}, raw
         if len(raw) < LARGE:
             return self._validation.body(operation, bodies.parsed(raw)), None
-        return await asyncio.to_thread(lambda: self._validation.body(operation, bodies.parsed(raw))), None
+        return await beside(lambda: self._validation.body(operation, bodies.parsed(raw))), None
 
 
 def _is_protobuf(request: Request) -> bool:

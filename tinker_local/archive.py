@@ -13,7 +13,7 @@ import stat
 import struct
 import tarfile
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -63,15 +63,27 @@ class Archive:
         blocks = -(-tar // _MOST_IN_A_BLOCK)
         return len(_HEAD) + blocks * _BLOCK.size + tar + _TAIL.size
 
-    async def stream(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(self, first: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Its bytes from `first` to `end` (exclusive) in pieces, in constant memory, read in a worker thread.
 
         Raises:
             OSError: a file could not be read, or has another length than before.
         """
         pieces = _between(self._gzip(), first, self.size if end is None else end)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece
+
+        def close(last: "asyncio.Future[bytes | None]") -> None:
+            if not last.cancelled():
+                last.exception()  # the reader has been told, or has gone
+            pieces.close()
+
+        reading = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+        try:
+            while (piece := await asyncio.shield(reading)) is not None:
+                yield piece
+                reading = asyncio.ensure_future(asyncio.to_thread(next, pieces, None))
+        finally:
+            # Whoever leaves early, even in the middle of a read, leaves no file open.
+            reading.add_done_callback(close)
 
     def _gzip(self) -> Iterator[bytes]:
         yield _HEAD
@@ -121,7 +133,7 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     yield bytes(waiting), True
 
 
-def _between(pieces: Iterator[bytes], first: int, end: int) -> Iterator[bytes]:
+def _between(pieces: Iterator[bytes], first: int, end: int) -> Generator[bytes, None, None]:
     at = 0
     for piece in pieces:
         wanted = piece[max(first - at, 0) : max(end - at, 0)]

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
+from tinker_local.beside import beside
 from tinker_local.errors import ApiError
 from tinker_local.spec import Operation
 from tinker_local.wire.inflate import inflate
@@ -16,6 +17,8 @@ JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 _IDLE_SECONDS = 60.0
 """How long a body may bring nothing: its client has gone, or is no client."""
+_RENEWAL_SECONDS = 1.0
+"""How often the patience with a body is renewed: most come in one piece, and each renewal costs as much as a piece."""
 _DEEPEST = 200
 """Objects and lists within one another; what is stored or compared is written again by orjson, which stops at 254."""
 
@@ -43,18 +46,22 @@ async def read(request: Request, most: int, most_inflated: int) -> bytes:
         raise _too_large(most)
     pieces, size = [], 0
     try:
+        time = asyncio.get_running_loop().time
+        began = time()
         async with asyncio.timeout(_IDLE_SECONDS) as patience:
             async for piece in request.stream():
                 size += len(piece)
                 if size > most:
                     raise _too_large(most)
                 pieces.append(piece)
-                patience.reschedule(asyncio.get_running_loop().time() + _IDLE_SECONDS)
+                if time() > began + _RENEWAL_SECONDS:
+                    began = time()
+                    patience.reschedule(began + _IDLE_SECONDS)
     except TimeoutError:
         raise ApiError(400, "too_slow", f"nothing of the body came for {_IDLE_SECONDS:g} s") from None
     raw = b"".join(pieces)
     coding = request.headers.get("content-encoding")
-    return raw if coding is None else await asyncio.to_thread(inflate, raw, coding, most_inflated)
+    return raw if coding is None else await beside(lambda: inflate(raw, coding, most_inflated))
 
 
 def parsed(raw: bytes) -> Any:

@@ -6,6 +6,7 @@ Everything heavy is imported when the command runs, so that `--help` stays fast.
 import asyncio
 import contextlib
 import errno
+import gc
 import ipaddress
 import logging
 import os
@@ -34,6 +35,8 @@ __all__ = ["DATA_DIR_BUSY", "TINY_MODEL", "model_sources", "serve"]
 logger = logging.getLogger("tinker_local.serve")
 
 TINY_MODEL = "tinker-hl/tiny"
+_COLLECTED_AFTER = 10_000
+"""New objects after which the youngest are looked through; Python's own 700 come every few requests."""
 DATA_DIR_BUSY = 75
 """Exit code when another service has the data folder (EX_TEMPFAIL of sysexits.h): an owner then chooses another."""
 
@@ -303,6 +306,17 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _spare_collector() -> None:
+    """Leave what was imported out of garbage collection, and collect less often.
+
+    A service holds thousands of results for minutes; by default each thousand or so of new ones has all of them looked
+    through, while requests wait.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER, 20, 50)
+
+
 async def _run(
     settings: Settings, engine_kind: str, listener: socket.socket, drain_seconds: float, *, owned: bool
 ) -> None:
@@ -311,9 +325,10 @@ async def _run(
 
     settings = attrs.evolve(settings, port=listener.getsockname()[1])
     url = _url(settings.host, settings.port)
-    announce = _to_owner(url) if owned else lambda: click.echo(_greeting(settings, url))
     app = create_app(settings, _engine(settings, engine_kind))
+    announce = _to_owner(url) if owned else lambda: click.echo(_greeting(settings, url, app.state.service))
     serving = Serving(app, listener)
+    _spare_collector()
 
     def problem() -> str | None:
         """Why the models could not be loaded, if so: an engine that worked before is started again, this one is not."""
@@ -400,11 +415,12 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if address.version == 6 else f"http://{host}:{port}"
 
 
-def _greeting(settings: Settings, url: str) -> str:
+def _greeting(settings: Settings, url: str, service: "Service") -> str:
     lines = [f"Serving at {url}"]
-    for model in settings.models:
+    for model in service.supervision.models:
         also = f" (also {', '.join(model.aliases)})" if model.aliases else ""
-        lines.append(f"  {model.name}{also}")
+        what = [model.architecture, *([model.placed] if model.placed else []), f"{model.max_context_length} tokens"]
+        lines.append(f"  {model.name}{also}: {', '.join(what)}")
     locked = bool(settings.api_keys) or _were_made(settings.data_dir)
     key = "the key that you chose" if locked else "tml-local"
     lines += [

@@ -6,12 +6,12 @@ connection ends.
 
 import asyncio
 import resource
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEAD_BYTES", "HEAD_SECONDS", "MOST_CONNECTIONS", "BoundedHttp", "make_room"]
+__all__ = ["HEAD_BYTES", "HEAD_SECONDS", "MOST_CONNECTIONS", "BoundedHttp", "JoinedWrites", "make_room"]
 
 HEAD_BYTES = 64 * 1024
 """Of the request line and all headers together."""
@@ -39,6 +39,42 @@ def make_room() -> int:
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(MOST_CONNECTIONS, soft - _OTHER_FILES))
 
 
+class JoinedWrites:
+    """A transport whose writes of one step of the event loop go out together.
+
+    An answer is written as its head and its body, each of which would be a call of the system and mostly a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it at the end of this step."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def write_eof(self) -> None:
+        """Send what was written, and no more."""
+        self._flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Send what was written, and end the connection."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+
+
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the limits that it lacks."""
 
@@ -54,7 +90,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse what is too many, and give the rest a while for their first request."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         if len(self.connections) > self.most_connections:
             self.connections.discard(self)
             self._refuse(

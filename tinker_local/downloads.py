@@ -7,7 +7,8 @@ links too. It does not know who may have a link.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote
@@ -16,6 +17,7 @@ import attrs
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tinker_local import signing
 from tinker_local.archive import Archive
@@ -119,7 +121,19 @@ def _part(request: Request, archive: Archive, headers: dict[str, str]) -> Respon
     headers |= {"Accept-Ranges": "bytes", "Content-Length": str(end - first)}
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type="application/gzip")
-    return StreamingResponse(archive.stream(first, end), status, headers, "application/gzip")
+    return _Streamed(archive.stream(first, end), status, headers, "application/gzip")
+
+
+class _Streamed(StreamingResponse):
+    """A stream that is closed when its reader has gone, not when somebody collects the garbage."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], status: int, headers: dict[str, str], media: str) -> None:
+        super().__init__(pieces, status, headers, media)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._pieces):
+            await super().__call__(scope, receive, send)
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int] | None:

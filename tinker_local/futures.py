@@ -217,17 +217,19 @@ class Promise:
 
 async def _woken(callbacks: list[Callable[[], None]], seconds: float) -> None:
     """Wait until one of the callbacks is called, or the time is up."""
-    woken = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
 
     def wake() -> None:
         if not woken.done():
             woken.set_result(None)
 
     callbacks.append(wake)
+    alarm = loop.call_later(seconds, wake)
     try:
-        await asyncio.wait([woken], timeout=seconds)
+        await woken
     finally:
-        woken.cancel()
+        alarm.cancel()
         if wake in callbacks:
             callbacks.remove(wake)
 

@@ -4,7 +4,8 @@
 
 The service is the one that TINKER_BASE_URL and TINKER_API_KEY name.
 
-`raw` is the least that a client can do: one POST that submits, one that fetches. `client` is ours.
+`raw` is the least that a client can do: one POST that submits, one that fetches, over plain connections. `client` is
+ours.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import numpy as np
+
+from benchmarks.lean_http import connected
 
 side, model = sys.argv[1], sys.argv[2]
 calls, in_flight = map(int, sys.argv[3:5])
@@ -47,38 +49,42 @@ async def timed(call: Callable[[], Awaitable[Any]]) -> dict[str, float]:
 
 
 async def raw() -> dict[str, float]:
-    headers = {"X-API-Key": os.environ["TINKER_API_KEY"]}
-    async with aiohttp.ClientSession(os.environ["TINKER_BASE_URL"], headers=headers) as session:
+    connections = await connected(os.environ["TINKER_BASE_URL"], os.environ["TINKER_API_KEY"], in_flight)
+    free = list(connections)
 
-        async def post(operation: str, body: dict[str, Any]) -> Any:
-            async with session.post(f"/api/v1/{operation}", json=body) as answer:
-                found = await answer.json()
-                assert answer.status == 200, found
-                return found
+    async def post(operation: str, body: dict[str, Any]) -> Any:
+        connection = free.pop()
+        try:
+            return await connection.post(operation, body)
+        finally:
+            free.append(connection)
 
-        async def future_of(operation: str, body: dict[str, Any]) -> Any:
-            return await post("retrieve_future", {"request_id": (await post(operation, body))["request_id"]})
+    async def future_of(operation: str, body: dict[str, Any]) -> Any:
+        return await post("retrieve_future", {"request_id": (await post(operation, body))["request_id"]})
 
-        created = await post("create_session", {"tags": [], "user_metadata": {}, "sdk_version": "0"})
-        lora = {"rank": 32}
-        made = await future_of(
-            "create_model",
-            {"session_id": created["session_id"], "model_seq_id": 0, "base_model": model, "lora_config": lora},
-        )
-        numbers = iter(range(1, 10**9))
-        inputs = {
-            "target_tokens": {"data": TOKENS, "dtype": "int64", "shape": [len(TOKENS)]},
-            "weights": {"data": [1.0] * len(TOKENS), "dtype": "float32", "shape": [len(TOKENS)]},
-        }
-        datum = {"model_input": {"chunks": [{"tokens": TOKENS, "type": "encoded_text"}]}, "loss_fn_inputs": inputs}
-        passed = {"data": [datum], "loss_fn": "cross_entropy"}
+    created = await post("create_session", {"tags": [], "user_metadata": {}, "sdk_version": "0"})
+    lora = {"rank": 32}
+    made = await future_of(
+        "create_model",
+        {"session_id": created["session_id"], "model_seq_id": 0, "base_model": model, "lora_config": lora},
+    )
+    numbers = iter(range(1, 10**9))
+    inputs = {
+        "target_tokens": {"data": TOKENS, "dtype": "int64", "shape": [len(TOKENS)]},
+        "weights": {"data": [1.0] * len(TOKENS), "dtype": "float32", "shape": [len(TOKENS)]},
+    }
+    datum = {"model_input": {"chunks": [{"tokens": TOKENS, "type": "encoded_text"}]}, "loss_fn_inputs": inputs}
+    passed = {"data": [datum], "loss_fn": "cross_entropy"}
 
-        async def call() -> None:
-            body = {"model_id": made["model_id"], "seq_id": next(numbers), "forward_backward_input": passed}
-            output = await future_of("forward_backward", body)
-            assert "loss_fn_outputs" in output, output
+    async def call() -> None:
+        body = {"model_id": made["model_id"], "seq_id": next(numbers), "forward_backward_input": passed}
+        output = await future_of("forward_backward", body)
+        assert "loss_fn_outputs" in output, output
 
-        return await timed(call)
+    measured = await timed(call)
+    for connection in connections:
+        connection.close()
+    return measured
 
 
 async def client() -> dict[str, float]:

@@ -167,7 +167,9 @@ def test_a_sample_that_waits_says_why_until_it_begins(models: list[ModelSource])
     asyncio.run(scenario())
 
 
-def test_death_ends_every_call_and_a_new_life_begins(models: list[ModelSource], make_data: MakeData) -> None:
+def test_death_ends_every_call_and_a_new_life_begins(
+    models: list[ModelSource], make_data: MakeData, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         async with running(models) as engine:
             told = asyncio.Event()
@@ -185,6 +187,9 @@ def test_death_ends_every_call_and_a_new_life_begins(models: list[ModelSource], 
             assert isinstance(results[-1], EngineDiedError)
             assert all(not isinstance(r, BaseException) or isinstance(r, EngineDiedError) for r in results)
             await asyncio.wait_for(told.wait(), 10)
+            # The kernel kills in the same way what takes too much memory, so that is what a person is told.
+            assert "was killed" in str(results[-1])
+            assert "for lack of memory; start the service with a smaller --kv-cache-tokens" in caplog.text
             with pytest.raises(EngineDiedError):
                 await engine.optim_step("m", STEP)
             await engine.start()

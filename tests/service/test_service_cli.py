@@ -142,7 +142,7 @@ def running(tmp_path: Path) -> Iterator[type[Running]]:
 
 def test_a_service_says_where_it_is_and_ends_on_a_signal(running: type[Running], tmp_path: Path) -> None:
     service = running()
-    assert f"  {TINY_MODEL}\n" in service.greeting
+    assert re.search(rf"^  {TINY_MODEL}: null, \d+ tokens$", service.greeting, re.MULTILINE)
     assert f"export TINKER_BASE_URL={service.url}\n" in service.greeting
     assert "export TINKER_API_KEY=tml-local\n" in service.greeting
     assert f"Data: {tmp_path / 'data'}." in service.greeting

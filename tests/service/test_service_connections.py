@@ -15,7 +15,7 @@ from starlette.routing import Route
 from test_service_serving import listener
 
 from tinker_local import connections
-from tinker_local.connections import HEAD_BYTES, MOST_CONNECTIONS, BoundedHttp, make_room
+from tinker_local.connections import HEAD_BYTES, MOST_CONNECTIONS, BoundedHttp, JoinedWrites, make_room
 from tinker_local.serving import Serving
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +154,58 @@ def test_there_is_room_for_the_connections_or_fewer_are_taken(monkeypatch: pytes
         assert make_room() == room
     assert given[0][0] >= MOST_CONNECTIONS
     assert all(soft <= hard for soft, hard in given)
+
+
+class NotedTransport(asyncio.Transport):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": "somebody"})
+        self.told: list[object] = []
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.told.append(bytes(data))
+
+    def write_eof(self) -> None:
+        self.told.append("eof")
+
+    def close(self) -> None:
+        self.told.append("close")
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+async def test_writes_of_one_step_go_out_together_and_those_of_another_apart() -> None:
+    noted = NotedTransport()
+    joined = JoinedWrites(noted, asyncio.get_running_loop())
+    joined.write(b"head ")
+    joined.write(b"body")
+    assert noted.told == []
+    await asyncio.sleep(0)
+    assert noted.told == [b"head body"]
+    joined.write(b"more")
+    await asyncio.sleep(0)
+    assert noted.told == [b"head body", b"more"]
+    assert joined.get_extra_info("peername") == "somebody"
+
+
+@pytest.mark.parametrize("ending", ["close", "write_eof"])
+async def test_what_was_written_goes_out_before_the_end(ending: str) -> None:
+    noted = NotedTransport()
+    joined = JoinedWrites(noted, asyncio.get_running_loop())
+    joined.write(b"last words")
+    getattr(joined, ending)()
+    await asyncio.sleep(0)
+    assert noted.told == [b"last words", ending.removeprefix("write_")]
+
+
+async def test_nothing_is_written_to_a_connection_that_is_gone() -> None:
+    noted = NotedTransport()
+    joined = JoinedWrites(noted, asyncio.get_running_loop())
+    joined.write(b"too late")
+    noted.closing = True
+    await asyncio.sleep(0)
+    assert noted.told == []

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinker_local.errors import ApiError
+from tinker_local.store import database as database_module
 from tinker_local.store.database import Database
 from tinker_local.store.folders import Folders
 from tinker_local.store.paths import KINDS, CheckpointPath
@@ -39,6 +41,50 @@ def test_writes_are_there_when_awaited_and_after_closing(tmp_path: Path) -> None
     again = Database(tmp_path / "db", SCHEMA)
     assert len(again.read("SELECT * FROM t")) == 501
     again.close()
+
+
+def test_a_write_that_nobody_waits_for_is_gathered_until_one_is_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_GATHERING_SECONDS", 3600.0)
+    commits: list[str] = []
+
+    def traced(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+        return connection
+
+    connect = database_module._connect
+    monkeypatch.setattr(database_module, "_connect", traced)
+
+    async def story() -> None:
+        database = Database(tmp_path / "db", SCHEMA)
+        for number in range(20):
+            database.post((INSERT, (number, "gathered")))
+        async with asyncio.timeout(30):
+            await database.write((INSERT, (100, "awaited")))
+        assert len(database.read("SELECT * FROM t")) == 21
+        assert len(commits) == 1
+        database.post((INSERT, (200, "last")))
+        database.close()
+
+    asyncio.run(story())
+    again = Database(tmp_path / "db", SCHEMA)
+    assert len(again.read("SELECT * FROM t")) == 22
+    again.close()
+
+
+def test_a_write_that_nobody_waits_for_needs_no_other(tmp_path: Path) -> None:
+    written = threading.Event()
+
+    async def story() -> None:
+        database = Database(tmp_path / "db", SCHEMA)
+        database.post_made(lambda: [(INSERT, (1, "alone"))])
+        database.post_made(lambda: written.set() or [])
+        assert await asyncio.to_thread(written.wait, 30)
+        database.close()
+
+    asyncio.run(story())
 
 
 def test_a_write_that_fails_is_undone_and_spoils_no_other(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def load_base_model(
         vocabulary_size=int(model.get_input_embeddings().num_embeddings),
         max_context_length=_context_length(config),
         eos_token_ids=_eos_tokens(model, directory),
+        placed=f"{str(wanted).removeprefix('torch.')} on {device}",
     )
     return BaseModel(info, model, source.path)
 

@@ -10,6 +10,7 @@ keeps the order of the frames for each model.
 import asyncio
 import itertools
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +41,12 @@ __all__ = ["ProcessEngine"]
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
+_LAST_SECONDS = 1.0
+"""From the end of its pipe to the end of a process that ends by itself."""
+_KILLED = (
+    "if nobody did so, the system did for lack of memory; start the service with a smaller --kv-cache-tokens or with "
+    "--activation-checkpointing, unload models, or send smaller batches"
+)
 _ERRORS: Mapping[str, type[Exception]] = {"user": UserFaultError, "engine": EngineError}
 
 
@@ -120,7 +127,7 @@ class ProcessEngine:
     def _died(self, child: "_Child") -> None:
         if self._child is child:
             self._child = None
-            logger.error("the engine's process %d ended", child.process.pid)
+            logger.error("the engine's process %d %s", child.process.pid, child.ending)
             for callback in self._callbacks:
                 callback()
 
@@ -239,6 +246,7 @@ class _Child:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._on_hold: dict[int, OnHold] = {}
         self._ended = self._closing = False
+        self.ending = "ended"
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -292,10 +300,21 @@ class _Child:
         except (asyncio.IncompleteReadError, ConnectionError):
             logger.debug("the engine's pipe closed")
         finally:
-            self._end()
             if not self._closing:
-                self.process.kill()  # nobody could speak to it any more
-                await asyncio.to_thread(self.process.wait)
+                self.ending = await asyncio.to_thread(self._ending)
+            self._end()
+
+    def _ending(self) -> str:
+        """How the process ended; it is made to, where it lives on without its pipe: nobody could speak to it."""
+        try:
+            code = self.process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return "closed its pipe, and was stopped"
+        if code == -signal.SIGKILL:
+            return f"was killed: {_KILLED}"
+        return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def _deliver(self, message: Mapping[str, Any]) -> None:
         answer = self._waiting.get(message["id"])
@@ -315,7 +334,7 @@ class _Child:
         self._ended = True
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(EngineDiedError("the engine's process ended before this work was done"))
+                answer.set_exception(EngineDiedError(f"before this was done, the engine's process {self.ending}"))
                 answer.exception()  # the caller may have gone: no "exception was never retrieved"
         self._writer.close()
         self._died(self)

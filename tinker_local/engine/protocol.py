@@ -75,6 +75,8 @@ class BaseModelInfo:
     reads_images: bool = False
     kv_cache_tokens: int | None = None
     """Tokens whose keys and values are kept at once for samples; None where there is no such bound."""
+    placed: str = ""
+    """What its weights are and where they lie, as in `float32 on cpu`; empty where there are none."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,11 +1,11 @@
 """Promises asked for: one, a sampling client's news, given up."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
+from tinker_local.beside import beside
 from tinker_local.errors import invalid
 from tinker_local.futures import Answer, Promise
 from tinker_local.handlers.call import Call, Handler, Result
@@ -66,7 +66,7 @@ async def _delivered(call: Call, answer: Answer) -> Response:
         protobuf = answer.protobuf() if wants_protobuf else None
         return (answer.json(), "application/json") if protobuf is None else (protobuf, _PROTOBUF)
 
-    content, media_type = await asyncio.to_thread(encode) if answer.large else encode()
+    content, media_type = await beside(encode) if answer.large else encode()
     return Response(content, media_type=media_type)
 
 

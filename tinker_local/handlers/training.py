@@ -1,12 +1,12 @@
 """Models: made, described, passed through, stepped, unloaded."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
+from tinker_local.beside import beside
 from tinker_local.engine.protocol import LoraSpec
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
@@ -132,7 +132,7 @@ async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, b
         decoded = decode_proto(protobuf) if protobuf is not None else decode_json(call.body, forward=forward)
         return decoded, fingerprint_of_pass(decoded)
 
-    return decode() if call.size < LARGE else await asyncio.to_thread(decode)
+    return decode() if call.size < LARGE else await beside(decode)
 
 
 async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Result:

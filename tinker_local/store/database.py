@@ -1,6 +1,7 @@
 """One SQLite file in WAL mode: any number of quick reads on the event loop, and one thread that writes.
 
-Writes that wait together are committed together. It does not know what the rows mean.
+Writes that wait together are committed together, and writes that nobody waits for are left a moment for others to join
+them: each commit takes time from the event loop. It does not know what the rows mean.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ Statement = tuple[str, Sequence[Any]]
 logger = logging.getLogger(__name__)
 
 _MOST_TOGETHER = 256
+_GATHERING_SECONDS = 0.02
+"""How long a write that nobody waits for may wait for others."""
 
 
 @attrs.frozen
@@ -41,6 +44,8 @@ class Database:
         self._reading = _connect(path)
         self._reading.executescript(schema)
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._awaited = threading.Event()
+        """Set when somebody waits for what was put into the queue."""
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -54,10 +59,7 @@ class Database:
 
     async def write(self, *statements: Statement) -> None:
         """Carry out the statements as one, durable when this returns. Raises `sqlite3.Error`."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._writes.put(_Write(lambda: statements, done, loop))
-        await done
+        await self.begin(lambda: statements)
 
     def begin(self, make: Callable[[], Sequence[Statement]]) -> "asyncio.Future[None]":
         """`write` what `make` returns, which the writing thread calls: it may take a while.
@@ -67,6 +69,7 @@ class Database:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._writes.put(_Write(make, done, loop))
+        self._awaited.set()
         return done
 
     def post(self, *statements: Statement) -> None:
@@ -80,6 +83,7 @@ class Database:
     def close(self) -> None:
         """Finish the writes that wait, then close the file."""
         self._writes.put(None)
+        self._awaited.set()
         self._writer.join()
         self._reading.close()
 
@@ -98,10 +102,17 @@ class Database:
 
     def _batch(self) -> tuple[list[_Write], bool]:
         """All that wait, at least one; and whether more may come."""
-        batch: list[_Write] = []
+        first = self._writes.get()
+        if first is None:
+            return [], False
+        if first.loop is None:
+            self._awaited.wait(_GATHERING_SECONDS)
+        # Cleared before the queue is emptied: what is awaited is in it, or sets this again.
+        self._awaited.clear()
+        batch = [first]
         while len(batch) < _MOST_TOGETHER:
             try:
-                write = self._writes.get(block=not batch)
+                write = self._writes.get(block=False)
             except queue.Empty:
                 break
             if write is None:

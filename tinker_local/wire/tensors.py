@@ -105,6 +105,8 @@ def _numbers(data: Sequence[Any], dtype: np.dtype[Any], loc: Loc) -> NDArray[Any
         wrong = np.flatnonzero((given != np.trunc(given)) | (np.abs(given) >= 2**63))
         if wrong.size:
             raise WireFault((*loc, int(wrong[0])), f"{given[wrong[0]]} is no int64, which the dtype says it is")
+    if given.dtype == dtype:
+        return given
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and the engine names infinite values
         return given.astype(dtype, copy=False)
 
