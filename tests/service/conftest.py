@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from service_bench import Api, Bench
+from service_bench import TINY, Api, Bench
+
+from tinker_local.engine.process import ProcessEngine
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,19 @@ def bench(service_loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Iterator[B
 @pytest.fixture
 def api(bench: Bench) -> Api:
     return bench.start()
+
+
+@pytest.fixture(scope="module")
+def engine() -> ProcessEngine:
+    """The real engine of `real`."""
+    return ProcessEngine([TINY], threads=1)
+
+
+@pytest.fixture(scope="module")
+def real(
+    service_loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory, engine: ProcessEngine
+) -> Iterator[Api]:
+    """A service that really computes, for all tests of one module."""
+    bench = Bench(service_loop, tmp_path_factory.mktemp("real"))
+    yield bench.start(engine, models=(TINY,), long_poll_seconds=20.0)
+    bench.close()

@@ -13,6 +13,7 @@ import httpx
 import orjson
 from jsonschema_rs import Draft202012Validator
 
+import tinker_local
 from tinker_local.app import create_app
 from tinker_local.clock import Clock
 from tinker_local.engine.null import NullEngine
@@ -33,6 +34,7 @@ from tinker_local.spec import Operation, load_spec
 T = TypeVar("T")
 
 SOURCES = (ModelSource(name="null/base", path="/models/null", aliases=("null/alias",)),)
+TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
 SPEC = load_spec()
 OPERATIONS: Mapping[str, Operation] = {operation.operation_id: operation for operation in SPEC.operations}
 PROTOBUF = "application/x-protobuf"

@@ -2,22 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.fx
-from service_bench import Api, Bench, pass_body
+from service_bench import TINY, Api, Bench, pass_body
 from torch import Tensor
 from torch.fx.node import _get_qualified_name
 
-import tinker_local
 from tinker_local.engine.process import ProcessEngine
-from tinker_local.settings import ModelSource
 
-TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
 TEXT = list(b"hello world")
 Loss = Callable[..., tuple[Tensor, Mapping[str, Tensor]]]
 Values = dict[str, Any]

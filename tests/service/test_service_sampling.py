@@ -1,17 +1,12 @@
 """Sampling sessions: opened on a base model, a checkpoint or weights in memory; samples admitted, repeated, refused."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from service_bench import Api, Bench, GatedEngine, sample_body
+from service_bench import TINY, Api, Bench, GatedEngine, sample_body
 
-import tinker_local
 from tinker_local.engine.process import ProcessEngine
 from tinker_local.engine.protocol import Hold, OnHold, SampleJob, SampleOutput
-from tinker_local.settings import ModelSource
-
-TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
 
 
 def saved_for_sampler(api: Api, model_id: str, seq_id: int, name: str = "ck") -> str:

@@ -8,25 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_bench import Api, Bench, pass_body
+from service_bench import TINY, Api, Bench, pass_body
 
-import tinker_local
 from tinker_local.engine.process import ProcessEngine
-from tinker_local.settings import ModelSource
-
-TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def engine() -> ProcessEngine:
-    return ProcessEngine([TINY], threads=1)
-
-
-@pytest.fixture(scope="module")
-def real(service_loop: Any, tmp_path_factory: pytest.TempPathFactory, engine: ProcessEngine) -> Iterator[Api]:
-    bench = Bench(service_loop, tmp_path_factory.mktemp("real"))
-    yield bench.start(engine, models=(TINY,), long_poll_seconds=20.0)
-    bench.close()
 
 
 def model(api: Api) -> str:

@@ -5,31 +5,15 @@ import json
 import os
 import signal
 import tarfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from service_bench import Api, Bench, sample_body
+from service_bench import TINY, Api, sample_body
 
-import tinker_local
 from tinker_local.engine.process import ProcessEngine
-from tinker_local.settings import ModelSource
 
-TINY = ModelSource(name="tinker-hl/tiny", path=str(Path(tinker_local.__file__).parent / "models" / "tiny"))
 TEXT = list(b"hello world")
-
-
-@pytest.fixture(scope="module")
-def engine() -> ProcessEngine:
-    return ProcessEngine([TINY], threads=1)
-
-
-@pytest.fixture(scope="module")
-def real(service_loop: Any, tmp_path_factory: pytest.TempPathFactory, engine: ProcessEngine) -> Iterator[Api]:
-    bench = Bench(service_loop, tmp_path_factory.mktemp("real"))
-    yield bench.start(engine, models=(TINY,), long_poll_seconds=20.0)
-    bench.close()
 
 
 @pytest.fixture
