@@ -18,6 +18,7 @@ __all__ = ["Outcome", "drill"]
 
 MODEL = "tinker-hl/tiny"
 _END_SECONDS = 90.0
+_CREATIONS = 5
 _TOKENS = [5, 9, 14, 30, 31, 44, 60]
 
 
@@ -63,9 +64,7 @@ def drill(service: KillableService, kills: int, seed: int) -> Outcome:
 
 
 def _killed_once(client: "_Client", service: KillableService, chooser: random.Random, outcome: Outcome) -> None:
-    session_id = client.session()
-    made = client.accepted("create_model", {"session_id": session_id, "model_seq_id": 0, "base_model": MODEL})
-    model_id = (client.ended(made) or {})["model_id"]
+    model_id = _model(client, outcome)
     victim = chooser.choice((service.kill, service.kill_engine))
     killer = threading.Timer(chooser.uniform(0.0, 0.6), victim)
     accepted: list[str] = []
@@ -89,6 +88,23 @@ def _killed_once(client: "_Client", service: KillableService, chooser: random.Ra
     killer.join()
     service.engine_pid()
     outcome.longest_wait = max(outcome.longest_wait, time.monotonic() - began)
+
+
+def _model(client: "_Client", outcome: Outcome) -> str:
+    """A new model. The last kill may come late enough to take the creation with it, which is then told and repeated."""
+    for _ in range(_CREATIONS):
+        body = {"session_id": client.session(), "model_seq_id": 0, "base_model": MODEL}
+        request_id = client.accepted("create_model", body)
+        outcome.promises += 1
+        result = client.ended(request_id)
+        if result is None:
+            outcome.unended.append(request_id)
+        elif "error" in result:
+            outcome.failures.append(f"{request_id}: {result['error']}")
+        else:
+            outcome.results += 1
+            return str(result["model_id"])
+    raise RuntimeError(f"{_CREATIONS} creations in a row came to nothing: {outcome.failures[-_CREATIONS:]}")
 
 
 def _round(model_id: str, number: int) -> Mapping[str, dict[str, Any]]:

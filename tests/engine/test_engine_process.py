@@ -187,12 +187,11 @@ def test_death_ends_every_call_and_a_new_life_begins(
             assert isinstance(results[-1], EngineDiedError)
             assert all(not isinstance(r, BaseException) or isinstance(r, EngineDiedError) for r in results)
             await asyncio.wait_for(told.wait(), 10)
-            # The kernel kills in the same way what takes too much memory, so that is what a person is told.
-            assert "was killed" in str(results[-1])
-            assert "for lack of memory; start the service with a smaller --kv-cache-tokens" in caplog.text
             with pytest.raises(EngineDiedError):
                 await engine.optim_step("m", STEP)
             await engine.start()
+            # The kernel kills in the same way what takes too much memory, so that is what a person is told.
+            assert "was killed: if nobody did so, the system did for lack of memory" in caplog.text
             await engine.create_adapter("m", "qwen", LoraSpec(rank=2))
             assert (await engine.optim_step("m", STEP))["grad_norm"] == 0
 

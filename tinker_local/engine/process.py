@@ -127,7 +127,6 @@ class ProcessEngine:
     def _died(self, child: "_Child") -> None:
         if self._child is child:
             self._child = None
-            logger.error("the engine's process %d %s", child.process.pid, child.ending)
             for callback in self._callbacks:
                 callback()
 
@@ -246,7 +245,6 @@ class _Child:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._on_hold: dict[int, OnHold] = {}
         self._ended = self._closing = False
-        self.ending = "ended"
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -300,9 +298,11 @@ class _Child:
         except (asyncio.IncompleteReadError, ConnectionError):
             logger.debug("the engine's pipe closed")
         finally:
-            if not self._closing:
-                self.ending = await asyncio.to_thread(self._ending)
+            # At once: what is asked of it from now on must wait for the next life, and not fail with this one.
             self._end()
+            if not self._closing:
+                ending = await asyncio.to_thread(self._ending)
+                logger.error("the engine's process %d %s", self.process.pid, ending)
 
     def _ending(self) -> str:
         """How the process ended; it is made to, where it lives on without its pipe: nobody could speak to it."""
@@ -334,7 +334,7 @@ class _Child:
         self._ended = True
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(EngineDiedError(f"before this was done, the engine's process {self.ending}"))
+                answer.set_exception(EngineDiedError("the engine's process ended before this work was done"))
                 answer.exception()  # the caller may have gone: no "exception was never retrieved"
         self._writer.close()
         self._died(self)
