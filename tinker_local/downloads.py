@@ -1,8 +1,8 @@
 """What lies behind signed links: archives and single files, resumable, in constant memory.
 
 They are no operations of the API: clients take a link as it is, without a key, and may read from any byte on (RFC 9110,
-section 14) and ask with HEAD. A link says what it is for and until when; a checkpoint that is gone is gone for its
-links too. It does not know who may have a link.
+section 14), ask with HEAD, and are told the SHA-256 of the whole. A link says what it is for and until when; a
+checkpoint that is gone is gone for its links too. It does not know who may have a link.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 from urllib.parse import quote
 
 import attrs
@@ -32,6 +33,7 @@ __all__ = ["ROUTES", "Link", "archive_link", "file_links", "trace_link"]
 
 _ARCHIVES, _FILES, _TRACES = "/downloads", "/files", "/traces"
 _CHECKPOINT = "/{training_run_id}/{checkpoint_kind}/{checkpoint_name}"
+_PIECE = 1 << 20
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -88,6 +90,7 @@ async def _send_archive(request: Request) -> Response:
     archive = await asyncio.to_thread(Archive.of, service.folders.at(path))
     name = f"{path.run_id}-{path.kind}-{path.name}.tar.gz".replace(":", "-")
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "ETag": f'"{record.version}"'}
+    headers |= await service.digests.header(f"{record.version}.tar.gz", archive.size, archive.stream)
     return _part(request, archive, headers)
 
 
@@ -97,7 +100,11 @@ async def _send_file(request: Request) -> Response:
     name = request.path_params["file_name"]
     if name not in await asyncio.to_thread(_names, service, record.path):
         raise not_found(f"{record.path} has no file {name[:120]}")
-    return FileResponse(service.folders.at(record.path) / name, media_type="application/octet-stream")
+    file = service.folders.at(record.path) / name
+    digest = await service.digests.header(
+        f"{record.version}/{name}", (await asyncio.to_thread(file.stat)).st_size, lambda: _pieces(file)
+    )
+    return FileResponse(file, headers=digest, media_type="application/octet-stream")
 
 
 async def _send_trace(request: Request) -> Response:
@@ -105,6 +112,12 @@ async def _send_trace(request: Request) -> Response:
     if path is None:
         raise not_found("the trace is no longer kept; export it again")
     return FileResponse(path, media_type="application/json", filename=path.name)
+
+
+async def _pieces(path: Path) -> AsyncGenerator[bytes, None]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
 
 
 def _part(request: Request, archive: Archive, headers: dict[str, str]) -> Response:

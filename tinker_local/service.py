@@ -13,6 +13,7 @@ from tinker_local.audit import SERVICE, Audit
 from tinker_local.autosave import Autosaves, snapshot_of
 from tinker_local.callers import Callers
 from tinker_local.clock import Clock, Steadiness
+from tinker_local.digests import Digests
 from tinker_local.draining import Draining
 from tinker_local.engine.protocol import Engine, EngineError
 from tinker_local.futures import Futures, JsonAnswer, Promise
@@ -90,6 +91,7 @@ class Service:
         )
         self.timeline = Timeline(clock)
         self.traces = Traces(settings.data_dir / "traces", clock)
+        self.digests = Digests()
         self.keeping = Keeping(
             Results(self.records.database, settings.data_dir / "results"),
             settings.result_retention_seconds,

@@ -23,7 +23,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 import tinker_hl
 import tinker_local
 from tinker_hl import AdamParams, Datum, ModelInput, SamplingClient, SamplingParams, ServiceClient
-from tinker_hl.checkpoint_archive import download_checkpoint
+from tinker_hl.checkpoints import download
 from tinker_hl.credentials import CredentialStore, StoredKey
 from tinker_hl.transport import NetworkTransport
 from tinker_hl.transport.base import Request, Response
@@ -137,7 +137,7 @@ def trained(service: ServiceClient, folder: Path) -> dict[str, object]:
     sampler.sample(ModelInput.from_ints([104]), 1, SamplingParams(max_tokens=2)).result(60)
     saved = training.save_weights_for_sampler("kept").result(60)
     rest = service.create_rest_client()
-    download_checkpoint(rest, saved.path, folder / "adapter")
+    download(rest, saved.path, folder / "adapter")
     errors = [
         failed(lambda: rest.get_training_run("no-such-run").result(60)),
         failed(lambda: rest.copy_weights("tinker://a/weights/b", "p", weights_access_token=WEIGHTS).result(60)),

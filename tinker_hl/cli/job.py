@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tinker_hl.checkpoint_archive import download_checkpoint
+from tinker_hl.checkpoints.download import download
 from tinker_hl.cli.screen import Screen, TrainingProgress
 from tinker_hl.errors import TinkerError
 from tinker_hl.recipes.adapter_check import AdapterCheck, check_adapter
@@ -242,7 +242,7 @@ class _Job:
     def _fetch_adapter(
         self, path: str, learned: "SamplingClient", trainer: "TrainingClient", examples: Sequence[Example]
     ) -> None:
-        adapter = download_checkpoint(self.service.create_rest_client(), path, self.folder.path / "adapter")
+        adapter = download(self.service, path, self.folder.path / "adapter").folder
         self.screen.say(f"adapter: {adapter}")
         base = trainer.get_info().model_data.tokenizer_id
         if not self.options.check_adapter:
