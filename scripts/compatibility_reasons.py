@@ -128,7 +128,7 @@ FAULTS: Final[Mapping[int, str]] = {
     24: "A wait of a quarter of an hour is silent",
     25: "The key is inside telemetry",
     26: "The key is inside pickles of clients and errors",
-    27: "Telemetry is on unless one turns it off",
+    27: "Telemetry sends messages and stack traces, to any server, unless one turns it off",
     28: "A tokenizer's remote code is run without asking",
     29: "Importing the package takes seconds, and imports torch where that is installed",
     31: "transformers is installed for one method",

@@ -29,7 +29,7 @@ from tinker_hl.call_metrics import CallMetrics
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
 from tinker_hl.circuit_breaker import CircuitBreaker, circuits_of
-from tinker_hl.credentials import LOCAL, Credential, StaticKey, Told, find_source, resolve_base_url
+from tinker_hl.credentials import LOCAL, Credential, StaticKey, Told, find_source, is_hosted, resolve_base_url
 from tinker_hl.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -42,7 +42,7 @@ from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
-from tinker_hl.telemetry import Telemetry, is_user_error, telemetry_enabled
+from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error, report_file, telemetry_wanted
 from tinker_hl.transport.base import Request, Response, Transport
 from tinker_hl.transport.network import NetworkTransport
 from tinker_hl.version import SDK_VERSION, __version__
@@ -72,6 +72,8 @@ class Connection:
         policy: How calls are retried.
         clock: The time, for waits between attempts.
         circuit_breaker: When to stop trying; None for never.
+        telemetry: Whether to report to the service what goes wrong; None for what the environment says, or else for
+            reports to the hosted service alone.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Connection:
         policy: RetryPolicy | None = None,
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
+        telemetry: bool | None = None,
     ) -> None:
         self.base_url = resolve_base_url(base_url)
         self.metrics = CallMetrics()
@@ -101,8 +104,8 @@ class Connection:
         self.owns_transport = transport is None
         self.transport: Transport = transport or NetworkTransport()
         self._breaker = circuit_breaker
-        self.telemetry = self._reports()
-        """Reports to the service; None unless the user wants them."""
+        self.telemetry = self._reports(telemetry)
+        """Reports to the service; None where there are none."""
         own = dict(headers or {})
         self._headers = {**_AGENT, **_access_headers(), **own}
         secrets = secret_values(own)
@@ -351,19 +354,28 @@ class Connection:
             if not isinstance(error, APIStatusError) or error.status_code not in _NOT_OFFERED:
                 self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error}", level=10)
 
-    def _reports(self) -> Telemetry | None:
-        if not telemetry_enabled():
+    def _reports(self, wanted: bool | None) -> Telemetry | None:
+        if not telemetry_wanted(wanted, hosted=is_hosted(self.base_url)):
             return None
-        telemetry = Telemetry(weakref.WeakMethod(self._send_telemetry), self.clock, _notices(self.events, "telemetry"))
+        told, send, clean = _notices(self.events, "telemetry"), self._send_telemetry, self._without_secrets
+        telemetry = Telemetry(weakref.WeakMethod(send), self.clock, told, weakref.WeakMethod(clean))
         self.events.subscribe(telemetry.hear)
+        if wanted is None and not os.environ.get(VARIABLE):
+            told(f"reports of errors go to {report_file() or self.base_url}; {VARIABLE}=0 switches them off", 20)
         return telemetry
 
+    def _without_secrets(self, batch: bytes) -> bytes:
+        return redacted_bytes(batch, self.credential.secrets)
+
     async def _send_telemetry(self, batch: bytes) -> None:
+        if path := report_file():
+            await loop.in_worker(_append_line, path, self._without_secrets(batch))
+            return
         ready = self._ready
         if ready is None or not ready.done() or ready.cancelled() or ready.exception() is not None:
             raise APIConnectionError(None, "there is no connection to send it over")
         call = Call(name="telemetry", policy=NEVER, timeout=TELEMETRY_TIMEOUT)
-        body = EncodedBody(redacted_bytes(batch, self.credential.secrets))
+        body = EncodedBody(self._without_secrets(batch))
         await call_generated(send_telemetry.asyncio_detailed, self.door(call), body=body)
 
     def _exchange(self) -> Callable[[], Awaitable[str]]:
@@ -440,6 +452,13 @@ async def _close(connections: Sequence[Connection]) -> None:
         connection.end_calls()
     closings = (connection.transport.aclose() for connection in connections)
     await asyncio.gather(*closings, return_exceptions=True)
+
+
+def _append_line(path: str, line: bytes) -> None:
+    """In one write, so that processes that share a file do not mix their lines."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(line + b"\n")
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Reports to the service of what went wrong, for users who want to send them: off unless `TINKER_TELEMETRY` says so.
+"""Reports to the service of what went wrong: to the hosted one unless switched off, to others only if asked for.
 
 A report names things and counts them: the public method, the type of an error, its status, the attempt. It holds no
 message, no header, no key, no data and no path of a file; what a user logs with `Telemetry.log` is sent as it is, but
 for keys and tokens. Nothing waits for a report: events go into a bounded queue, and what cannot be sent is dropped and
 counted.
+
+`Telemetry.preview` shows what waits to be sent; with `TINKER_TELEMETRY_FILE` it goes into a file instead.
 
 It listens to the event bus, and does not know how requests travel.
 """
@@ -32,7 +34,10 @@ from tinker_hl.retry import Clock, status_refuses
 from tinker_hl.types.telemetry import Severity
 from tinker_hl.version import SDK_VERSION
 
-__all__ = ["Telemetry", "is_user_error", "telemetry_enabled"]
+__all__ = ["FILE_VARIABLE", "VARIABLE", "Telemetry", "is_user_error", "report_file", "telemetry_wanted"]
+
+VARIABLE = "TINKER_TELEMETRY"
+FILE_VARIABLE = "TINKER_TELEMETRY_FILE"
 
 BATCH = 100
 """Events of one request."""
@@ -50,9 +55,25 @@ FAILURE_FIELDS = ("error_type", "status_code", "category")
 Send = Callable[[bytes], Awaitable[None]]
 
 
-def telemetry_enabled() -> bool:
-    """Whether the user wants reports to be sent."""
-    return os.environ.get("TINKER_TELEMETRY", "").strip().lower() in ("1", "true", "yes", "on")
+Clean = Callable[[bytes], bytes]
+
+
+def telemetry_wanted(argument: bool | None, *, hosted: bool) -> bool:
+    """Whether there are reports. Who says no, in the program or in the environment, is obeyed.
+
+    Args:
+        argument: What the program said; None if nothing.
+        hosted: Whether the server is the hosted service, which is what an opt-out holds for.
+    """
+    said = os.environ.get(VARIABLE, "").strip().lower()
+    if argument is False or (said and said not in ("1", "true", "yes", "on")):
+        return False
+    return bool(argument or said or hosted or report_file())
+
+
+def report_file() -> str | None:
+    """Where reports are written instead of being sent, if the user wants that."""
+    return os.environ.get(FILE_VARIABLE) or None
 
 
 class Telemetry:
@@ -64,10 +85,18 @@ class Telemetry:
         send: Sends one batch, encoded; raises if it was not taken. Held weakly, but for the time of sending.
         clock: The time between batches.
         told: Hears of reports that are lost, with a level of `logging`.
+        clean: Takes secrets out of an encoded batch, as `send` does; held weakly, too.
     """
 
-    def __init__(self, send: "weakref.WeakMethod[Send]", clock: Clock, told: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        send: "weakref.WeakMethod[Send]",
+        clock: Clock,
+        told: Callable[[str, int], None],
+        clean: "weakref.WeakMethod[Clean] | None" = None,
+    ) -> None:
         self._send = send
+        self._clean = clean
         self._clock = clock
         self._told = told
         self._lock = threading.Lock()
@@ -144,6 +173,14 @@ class Telemetry:
         """See `capture_exceptions`."""
         with self.capture_exceptions(fatal, severity):
             yield
+
+    def preview(self) -> list[dict[str, Any]]:
+        """What would be sent now: the requests' bodies, in order. Nothing is sent by this, nor taken away."""
+        with self._lock:
+            waiting = list(self._queue)
+        clean = self._clean() if self._clean is not None else None
+        bodies = (self._envelope(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH))
+        return [orjson.loads(clean(body) if clean is not None else body) for body in bodies]
 
     def stop(self) -> None:
         """Report nothing more; what waits is dropped."""

@@ -84,6 +84,21 @@ def test_a_dropped_client_does_not_live_on() -> None:
     assert until(lambda: bool(server.paths("finish")))
 
 
+def test_a_dropped_client_stops_to_tell_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official client goes on until its process ends."""
+    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
+    server = ScriptedServer()
+    service = server.client()
+    training = service.create_lora_training_client("base").result(10)
+    assert until(lambda: len(server.paths("session_heartbeat")) >= 2)
+    heartbeat = service._session._life.heartbeat
+    assert heartbeat is not None
+    del service, training
+    gc.collect()
+    assert until(heartbeat.done)
+    assert server.seen[-1].path.endswith("finish"), "and nothing is sent after its end"
+
+
 def test_a_session_that_was_handed_on_is_not_finished_by_being_dropped() -> None:
     server = ScriptedServer()
     service = server.client()

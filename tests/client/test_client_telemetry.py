@@ -1,13 +1,15 @@
-"""Reports: off unless asked for, never waited for, bounded, and without anything that is the user's own."""
+"""Reports: to the hosted service or where asked for, never waited for, bounded, without what is the user's own."""
 
 import asyncio
 import gc
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,11 +78,21 @@ def wait_for(condition: Callable[[], bool]) -> None:
 # Off and on.
 
 
+HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+OTHER = "http://scripted.test"
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TINKER_TELEMETRY", "TINKER_TELEMETRY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize("value", [None, "", "0", "false", "no", "2"])
-def test_fault_27_nothing_is_reported_unless_it_was_asked_for(
+def test_fault_27_nothing_is_reported_to_a_server_of_ones_own_unless_it_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, server: ReportedServer, value: str | None
 ) -> None:
-    monkeypatch.delenv("TINKER_TELEMETRY", raising=False)
+    """The official client reports to whatever server it talks to."""
     if value is not None:
         monkeypatch.setenv("TINKER_TELEMETRY", value)
     server.faults["get_info"] = [Reply(400, {"detail": "no"})]
@@ -90,6 +102,99 @@ def test_fault_27_nothing_is_reported_unless_it_was_asked_for(
         with pytest.raises(tinker_hl.BadRequestError):
             service.create_lora_training_client("base").result(10)
     assert server.bodies() == []
+
+
+@pytest.mark.parametrize(
+    ("base_url", "argument", "variable", "on"),
+    [
+        (HOSTED, None, None, True),
+        (HOSTED, None, "", True),
+        (HOSTED, None, "0", False),
+        (HOSTED, None, "off", False),
+        (HOSTED, False, None, False),
+        (HOSTED, False, "1", False),
+        (HOSTED, True, "0", False),
+        (HOSTED.replace("tinker.", "tinker.evil."), None, None, False),
+        ("local", None, None, False),
+        (OTHER, None, None, False),
+        (OTHER, None, "1", True),
+        (OTHER, True, None, True),
+        (OTHER, True, "0", False),
+    ],
+)
+def test_fault_27_the_hosted_service_is_told_by_default_and_each_no_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, argument: bool | None, variable: str | None, on: bool
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("TINKER_TELEMETRY", variable)
+    service = ServiceClient(base_url=base_url, api_key=KEY, telemetry=argument)
+    assert (service.get_telemetry() is not None) is on
+
+
+def test_fault_27_by_default_the_hosted_service_is_told_no_message_and_no_trace(server: ReportedServer) -> None:
+    """The official client sends the messages and stack traces of all errors. Ours says in the log that it reports."""
+    client = RestClient(Connection(HOSTED, KEY, transport=server.transport(), clock=InstantClock()))
+    for status in (404, 501):
+        server.faults["get_server_capabilities"] = [Reply(status, {"detail": "private words"})]
+        with pytest.raises(tinker_hl.APIStatusError):
+            client.get_server_capabilities().result(10)
+    wait_for(lambda: len(server.events()) == 2)
+    assert "private words" not in str(server.bodies())
+    assert not any("traceback" in event for event in server.events())
+
+
+def test_fault_27_the_log_says_that_reports_are_sent_and_how_to_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "tinker_hl"):
+        ServiceClient(base_url=HOSTED, api_key=KEY)
+    assert "reports of errors go to https://tinker.thinkingmachines.dev" in caplog.text
+    assert "TINKER_TELEMETRY=0" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", "tinker_hl"):
+        ServiceClient(base_url=OTHER, api_key=KEY)
+        ServiceClient(base_url=HOSTED, api_key=KEY, telemetry=True)
+    assert "reports" not in caplog.text
+
+
+def test_fault_27_what_would_be_sent_can_be_looked_at(wanted: None, server: ReportedServer) -> None:
+    client = rest(server, clock=LoopClock())
+    client.get_server_capabilities().result(10)
+    telemetry = reports(client)
+    assert telemetry.preview() == []
+    for number in range(BATCH + 1):
+        telemetry.log("mine", {"number": number, "own": KEY})
+    shown = telemetry.preview()
+    assert [len(body["events"]) for body in shown] == [BATCH, 1]
+    assert server.bodies() == []
+    loop.run(telemetry.aclose()).result(10)
+    assert server.bodies() == shown
+    assert shown[0]["events"][0]["event_data"] == {"number": 0, "own": "***"}
+
+
+def test_fault_27_reports_go_into_a_file_instead(
+    monkeypatch: pytest.MonkeyPatch, server: ReportedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "reports.jsonl"
+    monkeypatch.setenv("TINKER_TELEMETRY_FILE", str(path))
+    with server.client(api_key=KEY) as service:
+        service.create_lora_training_client("base").result(10)
+        reports(service).log("mine", {"own": KEY})
+    assert server.bodies() == []
+    lines = path.read_text().splitlines()
+    names = [event.get("event_name", event["event"]) for line in lines for event in json.loads(line)["events"]]
+    assert names == ["SESSION_START", "mine", "SESSION_END"]
+    assert KEY not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("TINKER_TELEMETRY", "0")
+    assert server.client().get_telemetry() is None
+
+
+def test_a_file_that_cannot_be_written_disturbs_nobody(
+    monkeypatch: pytest.MonkeyPatch, server: ReportedServer, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINKER_TELEMETRY_FILE", str(tmp_path))
+    with server.client() as service:
+        service.create_lora_training_client("base").result(10)
+    assert reports(service).dropped == 2
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES", "On"])

@@ -179,7 +179,7 @@ class SamplingClient:
         return _attach(orjson.loads(base64.urlsafe_b64decode(handle)), api_key)
 
     def get_telemetry(self) -> Telemetry | None:
-        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        """The reports to the service; None where they are off, as for any service but the hosted one."""
         return self._sampler.session.connection.telemetry
 
     async def sample_async(

@@ -64,6 +64,8 @@ class ServiceClient:
         retry_policy: How calls are retried.
         clock: The time, for waits between attempts; tests pass `InstantClock()`.
         circuit_breaker: When to stop trying for a while; None for never.
+        telemetry: Whether to report to the service what goes wrong. None is what `TINKER_TELEMETRY` says, or else yes
+            for the hosted service and no for any other; `TINKER_TELEMETRY=0` always wins.
         kwargs: Arguments of other releases: `default_headers` adds headers too, the rest is ignored with a warning.
     """
 
@@ -80,6 +82,7 @@ class ServiceClient:
         retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
+        telemetry: bool | None = None,
         **kwargs: Any,
     ) -> None:
         headers = _headers_of_older_releases(kwargs)
@@ -91,6 +94,7 @@ class ServiceClient:
             policy=retry_policy,
             clock=clock,
             circuit_breaker=circuit_breaker,
+            telemetry=telemetry,
         )
         options = SessionOptions(
             user_metadata=dict(user_metadata or {}),
@@ -320,7 +324,7 @@ class ServiceClient:
         return f"{CONSOLE}/sessions" + (f"/{session_id}" if session_id else "")
 
     def get_telemetry(self) -> Telemetry | None:
-        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        """The reports to the service; None where they are off, as for any service but the hosted one."""
         return self._session.connection.telemetry
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

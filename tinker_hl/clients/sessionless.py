@@ -54,7 +54,7 @@ class SessionlessClient:
         self._connection = _holder or _of_this_process(base_url, api_key)
 
     def get_telemetry(self) -> Telemetry | None:
-        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        """The reports to the service; None where they are off, as for any service but the hosted one."""
         return self._connection.telemetry
 
     async def _call(self, name: str, function: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:

@@ -309,7 +309,7 @@ class TrainingClient(CheckpointVerbs):
         return f"{CONSOLE}/training_runs/{self.model_id}"
 
     def get_telemetry(self) -> Telemetry | None:
-        """The reports to the service; None unless the user sends some (`TINKER_TELEMETRY=1`)."""
+        """The reports to the service; None where they are off, as for any service but the hosted one."""
         return self._calls.session.connection.telemetry
 
     # Twins, for code that awaits the call itself.
