@@ -40,6 +40,7 @@ from tinker_hl.errors import (
 )
 from tinker_hl.events import EventBus, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
+from tinker_hl.progress_line import LINE, progress_wanted
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
 from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error, report_file, telemetry_wanted
@@ -74,6 +75,7 @@ class Connection:
         circuit_breaker: When to stop trying; None for never.
         telemetry: Whether to report to the service what goes wrong; None for what the environment says, or else for
             reports to the hosted service alone.
+        progress: Whether to show what is waited for, where there is a terminal or a notebook to show it.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Connection:
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
         telemetry: bool | None = None,
+        progress: bool = True,
     ) -> None:
         self.base_url = resolve_base_url(base_url)
         self.metrics = CallMetrics()
@@ -106,6 +109,8 @@ class Connection:
         self._breaker = circuit_breaker
         self.telemetry = self._reports(telemetry)
         """Reports to the service; None where there are none."""
+        if progress_wanted(progress):
+            LINE.follow(self.events)
         own = dict(headers or {})
         self._headers = {**_AGENT, **_access_headers(), **own}
         secrets = secret_values(own)

@@ -52,7 +52,7 @@ class Event:
     request_id: str | None = None
     detail: str = ""
     fields: Mapping[str, Any] = attrs.field(factory=dict)
-    """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `level`, ..."""
+    """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `queue_state`, ..."""
     at: float = attrs.field(factory=time.time)
     """Seconds since the epoch."""
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar, cast
 
 from tinker_hl import loop
+from tinker_hl.waits import WAITS
 
 __all__ = ["APIFuture"]
 
@@ -69,12 +70,24 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
             RuntimeError: Called on the loop thread before the result is there, where it would wait for itself.
         """
         self._refuse_to_block()
-        return super().result(timeout)
+        if self.done():
+            return super().result(timeout)
+        wait = WAITS.begin()
+        try:
+            return super().result(timeout)
+        finally:
+            WAITS.end(wait)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Block until the operation ended, and return its error, or None. See `result` for what it raises."""
         self._refuse_to_block()
-        return super().exception(timeout)
+        if self.done():
+            return super().exception(timeout)
+        wait = WAITS.begin()
+        try:
+            return super().exception(timeout)
+        finally:
+            WAITS.end(wait)
 
     async def result_async(self, timeout: float | None = None) -> T:
         """Wait in the running loop; a timeout in seconds raises `TimeoutError` and leaves the operation running."""
@@ -82,7 +95,11 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
         # A cancelled asyncio wrapper would cancel this future, hence the shield.
         wrapped = asyncio.shield(asyncio.wrap_future(self))
         wrapped.add_done_callback(_retrieve)
-        return await asyncio.wait_for(wrapped, timeout)
+        wait = WAITS.begin()
+        try:
+            return await asyncio.wait_for(wrapped, timeout)
+        finally:
+            WAITS.end(wait)
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait in the running loop."""

@@ -311,6 +311,8 @@ class _Wait:
             request_id=self._promise.request_id,
             detail=notice.text,
             level=notice.level,
+            queue_state=str(state),
+            reason=reason,
         )
 
     async def _pace(self, took: float) -> None:

@@ -82,7 +82,7 @@ def run_job(options: JobOptions, screen: Screen) -> None:
     folder = RunFolder(options.runs_dir, options.name)
     saved: list[str] = []
     try:
-        with ServiceClient(base_url=options.base_url, user_metadata={"run": options.name}) as service:
+        with ServiceClient(base_url=options.base_url, user_metadata={"run": options.name}, progress=False) as service:
             _Job(options, screen, service, folder, saved).run(training, held_out)
     except (KeyboardInterrupt, TinkerError) as stopped:
         _tell_saved(screen, "Interrupted" if isinstance(stopped, KeyboardInterrupt) else "Failed", folder, saved)

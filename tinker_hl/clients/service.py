@@ -66,6 +66,8 @@ class ServiceClient:
         circuit_breaker: When to stop trying for a while; None for never.
         telemetry: Whether to report to the service what goes wrong. None is what `TINKER_TELEMETRY` says, or else yes
             for the hosted service and no for any other; `TINKER_TELEMETRY=0` always wins.
+        progress: Whether to show what is waited for in a line on the terminal or below a notebook's cell;
+            `TINKER_PROGRESS=0` always wins.
         kwargs: Arguments of other releases: `default_headers` adds headers too, the rest is ignored with a warning.
     """
 
@@ -83,6 +85,7 @@ class ServiceClient:
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
         telemetry: bool | None = None,
+        progress: bool = True,
         **kwargs: Any,
     ) -> None:
         headers = _headers_of_older_releases(kwargs)
@@ -95,6 +98,7 @@ class ServiceClient:
             clock=clock,
             circuit_breaker=circuit_breaker,
             telemetry=telemetry,
+            progress=progress,
         )
         options = SessionOptions(
             user_metadata=dict(user_metadata or {}),
