@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.set-up
 HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check generate generate-check spec-diff format official probe bench compatibility promises clean
+.PHONY: help demo test setup check cli-reference generate generate-check spec-diff format official probe bench compatibility promises clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ check: setup generate-check ## Lint, type-check, and hold the layers and the spe
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/lint_spec.py
+	$(BIN)/python scripts/cli_reference.py --check
+
+cli-reference: setup ## Write docs/cli.md from the commands themselves
+	$(BIN)/python scripts/cli_reference.py
 
 generate: setup ## Make generated/ from openapi.yaml and proto/
 	$(BIN)/python scripts/generate.py

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from command_line import Line
 
 from tinker_local import embedded
 
@@ -18,3 +19,8 @@ def reached(service: embedded.EmbeddedService, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TINKER_API_KEY", service.api_key)
     monkeypatch.setenv("TINKER_BASE_URL", service.base_url)
     return service.base_url
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    return Line(capsys)

@@ -4,16 +4,17 @@ Checks come from the entry points in the group `tinker_hl.checks`, as commands d
 A check is a function that returns a line on what it found, or raises: what the exception says is what to do.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 import click
 
 from tinker_hl.cli.entry import FAILED
+from tinker_hl.cli.forms import form, format_option
+from tinker_hl.cli.output import print_json, print_record, styled
 
 __all__ = ["GROUP", "Check", "Finding", "all_checks", "doctor", "examined"]
 
@@ -36,15 +37,8 @@ class Finding:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Leave out the training, which takes some seconds.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Lines for people, or one JSON document.",
-)
-def doctor(quick: bool, form: Literal["table", "json"]) -> int:
+@format_option
+def doctor(quick: bool) -> int:
     """Check this machine: versions, torch, folders, port, clock, credentials, and a training of three steps.
 
     The exit code is 1 if anything is wrong.
@@ -53,12 +47,14 @@ def doctor(quick: bool, form: Literal["table", "json"]) -> int:
     findings = []
     for finding in examined(checks):
         findings.append(finding)
-        if form == "table":
+        if form() == "table":
             _show(finding, max(map(len, checks)))
-    if form == "json":
-        click.echo(json.dumps({"checks": [attrs.asdict(finding) for finding in findings]}, indent=2))
+        elif form() == "jsonl":
+            print_record(finding, [])
+    if form() == "json":
+        print_json({"checks": findings})
     wrong = sum(not finding.ok for finding in findings)
-    if form == "table":
+    if form() == "table":
         click.echo(f"{wrong} of {len(findings)} checks failed." if wrong else "All is well.")
     return FAILED if wrong else 0
 
@@ -99,5 +95,5 @@ def _told(error: Exception) -> str:
 
 
 def _show(finding: Finding, width: int) -> None:
-    mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
+    mark = styled("ok  ", fg="green") if finding.ok else styled("FAIL", fg="red", bold=True)
     click.echo(f"{mark} {finding.check:<{width}}  {finding.detail}")

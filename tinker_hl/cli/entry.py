@@ -10,11 +10,16 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-__all__ = ["FAILED", "GROUP", "INTERRUPTED", "USAGE", "main"]
+from tinker_hl.cli.forms import format_option
+
+if TYPE_CHECKING:
+    from tinker_hl.errors import TinkerError
+
+__all__ = ["FAILED", "GROUP", "INTERRUPTED", "USAGE", "main", "told"]
 
 GROUP: Final = "tinker_hl.commands"
 FAILED: Final = 1
@@ -67,6 +72,7 @@ def _unavailable(name: str, reason: str) -> click.Command:
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@format_option
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 def commands(debug: bool) -> None:
     """Train language models through the Tinker API."""
@@ -107,7 +113,26 @@ def _tell(error: Exception) -> int:
         click.echo(f"Error: {type(error).__name__}: {error}", err=True)
         click.echo("Hint: not foreseen; `tinker-hl --debug ...` shows where it happened.", err=True)
         return FAILED
-    click.echo(f"Error: {error.message or error}", err=True)
+    click.echo(f"Error: {told(error)}", err=True)
     if error.hint:
         click.echo(f"Hint: {error.hint}", err=True)
     return USAGE if isinstance(error, ConfigurationError) else FAILED
+
+
+def told(error: "TinkerError") -> str:
+    """What an error says in one line: a server's refusal in the server's own words, with its status."""
+    status, body = getattr(error, "status_code", None), getattr(error, "body", None)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    if status is None or not detail:
+        return error.message or str(error)
+    if isinstance(detail, list):
+        detail = "; ".join(_fault(fault) for fault in detail)
+    return f"{detail} (status {status})"
+
+
+def _fault(fault: object) -> str:
+    """One entry of a 422's list: where, and what."""
+    if not isinstance(fault, dict):
+        return str(fault)
+    place = ".".join(str(part) for part in fault.get("loc") or ())
+    return f"{place}: {fault.get('msg', '')}" if place else str(fault.get("msg", fault))

@@ -1,0 +1,215 @@
+"""`tinker-hl checkpoint` against a real service."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from command_line import MODEL, Line
+
+from tinker_hl.cli.checkpoint import deletion
+from tinker_hl.types import ParsedCheckpointTinkerPath
+
+pytestmark = pytest.mark.usefixtures("reached")
+
+UNKNOWN = "tinker://no-such-run/weights/none"
+
+
+def run_of(path: str) -> str:
+    return ParsedCheckpointTinkerPath.from_tinker_path(path).training_run_id
+
+
+def names(line: Line, run_id: str) -> list[str]:
+    return [one["checkpoint_id"] for one in line.json("checkpoint", "list", "--run-id", run_id)["checkpoints"]]
+
+
+@pytest.fixture
+def path(line: Line) -> str:
+    return line.checkpoint("one")
+
+
+def test_save_a_fresh_adapter_and_go_on_from_it(line: Line, tmp_path: Path) -> None:
+    """T-180, S1-09: a checkpoint without a script, and a file that says what was saved."""
+    output = tmp_path / "saved.json"
+    words = ["checkpoint", "save", "--base-model", MODEL, "--rank", "4", "--seed", "7", "--no-train-mlp"]
+    first = line.json(*words, "--output", str(output))
+    assert json.loads(output.read_text()) == first
+    assert (first["base_model"], first["lora_rank"], first["seed"]) == (MODEL, 4, 7)
+    shape = line.json("checkpoint", "info", first["tinker_path"])
+    assert (shape["lora_rank"], shape["train_mlp"], shape["train_attn"]) == (4, False, True)
+
+    again = line.json(
+        "checkpoint", "save", "--model-path", first["tinker_path"], "--name", "again", "--kind", "sampler"
+    )
+    assert again["training_run_id"] != first["training_run_id"]
+    assert again["tinker_path"].endswith("/sampler_weights/again")
+    assert again["lora_rank"] == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--base-model", MODEL, "--model-path", UNKNOWN],
+        ["--base-model", MODEL, "--no-train-mlp", "--no-train-attn", "--no-train-unembed"],
+        ["--base-model", MODEL, "--output", "/no/such/folder/x.json"],
+        ["--model-path", "tinker://nonsense"],
+    ],
+)
+def test_save_refuses_what_cannot_be_meant(line: Line, words: list[str]) -> None:
+    """T-180."""
+    assert "Error: " in line.both("checkpoint", "save", *words, code=2)[1]
+
+
+def test_list_and_info(line: Line, path: str) -> None:
+    """T-181, T-182: ages in the table, ISO times in JSON."""
+    run = run_of(path)
+    shown = line("checkpoint", "list", "--run-id", run).splitlines()
+    assert shown[0].split() == ["Checkpoint", "ID", "Type", "Size", "Public", "Created", "Expires", "Path"]
+    assert "training" in shown[1]
+    assert "just now" in shown[1]
+    assert shown[1].endswith(path)
+    told = line.json("checkpoint", "list", "--run-id", run)
+    assert told["run_id"] == run
+    saved = datetime.fromisoformat(told["checkpoints"][0]["time"])
+    assert abs(datetime.now(UTC) - saved) < timedelta(minutes=5)
+
+    about = line("checkpoint", "info", path)
+    assert f"Base Model     {MODEL}" in about
+    assert "LoRA Rank      2" in about
+    record = line.json("checkpoint", "info", path)
+    assert record["tinker_path"] == path
+    assert (record["is_lora"], record["lora_rank"]) == (True, 2)
+
+
+def test_list_of_all_is_limited_and_says_so(line: Line, path: str) -> None:
+    """T-181."""
+    line.checkpoint("another")
+    out, err = line.both("checkpoint", "list", "--limit", "1")
+    assert len(out.splitlines()) == 2
+    assert "more checkpoint" in err
+    assert "--limit 0 shows all" in err
+    everything = line.json("checkpoint", "list", "--limit", "0")["checkpoints"]
+    assert path in [one["tinker_path"] for one in everything]
+    rest = line.json("checkpoint", "list", "--limit", "0", "--offset", "1")["checkpoints"]
+    assert rest == everything[1:]
+    assert "not shown" not in line.both("checkpoint", "list", "--limit", "1", "--format", "json")[1]
+
+
+def test_what_is_not_there_is_a_line_and_1(line: Line, path: str) -> None:
+    assert line.both("checkpoint", "info", UNKNOWN, code=1)[1] == "Error: no training run no-such-run (status 404)\n"
+    missing = path.replace("/one", "/two")
+    assert "two" in line.both("checkpoint", "info", missing, code=1)[1]
+    assert "tinker://<run>/<segment>/<name>" in line.both("checkpoint", "info", "weights/1", code=2)[1]
+
+
+def test_publish_and_unpublish_say_nothing(line: Line, path: str) -> None:
+    """T-182."""
+    for command, public in (("publish", True), ("unpublish", False)):
+        assert line.both("checkpoint", command, path) == ("", "")
+        assert line.json("checkpoint", "info", path)["public"] is public
+
+
+def test_set_ttl(line: Line, path: str) -> None:
+    """T-183: seconds, or for good; one of them."""
+    line("checkpoint", "set-ttl", path, "--ttl", "7200")
+    expires = datetime.fromisoformat(line.json("checkpoint", "info", path)["expires_at"])
+    assert timedelta(minutes=110) < expires - datetime.now(UTC) <= timedelta(minutes=120)
+    assert "Expires        in 1 hour" in line("checkpoint", "info", path)
+    line("checkpoint", "set-ttl", path, "--remove")
+    assert line.json("checkpoint", "info", path)["expires_at"] is None
+    for words in ([], ["--ttl", "7200", "--remove"], ["--ttl", "0"]):
+        line("checkpoint", "set-ttl", path, *words, code=2)
+
+
+def test_delete_asks_nobody_where_nobody_is(line: Line, path: str) -> None:
+    """T-184: without a terminal only `--yes` deletes."""
+    assert "--yes" in line.both("checkpoint", "delete", path, code=2)[1]
+    assert names(line, run_of(path)) == ["weights/one"]
+    out, _ = line.both("checkpoint", "delete", path, "--yes")
+    assert out == "Deleted 1 checkpoint.\n"
+    assert names(line, run_of(path)) == []
+
+
+def test_delete_checks_every_path_before_it_deletes_any(line: Line, path: str) -> None:
+    """T-184."""
+    line("checkpoint", "delete", path, "tinker://nonsense", "--yes", code=2)
+    assert names(line, run_of(path)) == ["weights/one"]
+
+
+def test_delete_tells_each_failure_and_ends_with_1(line: Line, path: str) -> None:
+    """T-184: one that fails stops no other."""
+    out, err = line.both("checkpoint", "delete", UNKNOWN, path, "--yes", code=1)
+    assert "Deleted 1 checkpoint" in out
+    assert f"Failed: {UNKNOWN}: no checkpoint" in err
+    told = line.json("checkpoint", "delete", UNKNOWN, "--yes", code=1)
+    assert told["deleted_count"] == 0
+    assert told["failed"][0]["tinker_path"] == UNKNOWN
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], str]]:
+    """Somebody at a terminal who declines; holds what they were shown."""
+    asked: list[tuple[Sequence[str], str]] = []
+
+    def confirm(lines: Sequence[str], question: str) -> bool:
+        asked.append((lines, question))
+        return False
+
+    monkeypatch.setattr(deletion, "refuse_without_terminal", lambda: None)
+    monkeypatch.setattr(deletion, "confirm", confirm)
+    return asked
+
+
+def test_delete_shows_what_it_is_about_and_takes_no(
+    line: Line, path: str, answering: list[tuple[Sequence[str], str]]
+) -> None:
+    """T-184: one question for all."""
+    assert line.both("checkpoint", "delete", path, UNKNOWN, code=1) == ("", "Nothing was deleted.\n")
+    ((lines, question),) = answering
+    assert [text.split()[0] for text in lines] == [path, UNKNOWN]
+    assert question.startswith("Delete 2 checkpoints (")
+    assert names(line, run_of(path)) == ["weights/one"]
+
+
+def test_delete_by_filter(line: Line) -> None:
+    """T-184: all that match every filter; a dry run shows them and deletes none."""
+    training = line.checkpoint("one")
+    sampler = line.json("checkpoint", "save", "--model-path", training, "--kind", "sampler", "--name", "two")[
+        "tinker_path"
+    ]
+    found = line.json("checkpoint", "delete", "--type", "sampler_weights", "--run-id", run_of(sampler), "--dry-run")
+    assert [one["tinker_path"] for one in found["checkpoints"]] == [sampler]
+    none = ["--run-id", run_of(sampler), "--type", "weights"]
+    assert line.both("checkpoint", "delete", *none, "--yes") == ("", "No checkpoint matches.\n")
+    early = ["--run-id", run_of(sampler), "--before", "2020-01-01"]
+    assert line.json("checkpoint", "delete", *early, "--yes") == {"deleted_count": 0, "failed": []}
+    late = ["--run-id", run_of(sampler), "--type", "sampler", "--after", "2020-01-01T00:00:00Z"]
+    assert "Deleted 1 checkpoint (" in line("checkpoint", "delete", *late, "--yes")
+    assert names(line, run_of(sampler)) == []
+    assert names(line, run_of(training)) == ["weights/one"]
+    for words in ([], [training, "--type", "weights"], ["--before", "yesterday"]):
+        line("checkpoint", "delete", *words, "--yes", code=2)
+
+
+def test_delete_with_a_grace_can_be_taken_back(line: Line, path: str) -> None:
+    told = line.json("checkpoint", "delete", path, "--yes", "--grace", "24")
+    assert told == {"expiring_count": 1, "failed": []}
+    assert line.json("checkpoint", "info", path)["expires_at"] is not None
+    line("checkpoint", "set-ttl", path, "--remove")
+    assert line.json("checkpoint", "info", path)["expires_at"] is None
+
+
+def test_download(line: Line, tmp_path: Path) -> None:
+    """T-185: a folder named after the path, replaced only by force."""
+    path = line.checkpoint("final", "--kind", "sampler")
+    told = line.json("checkpoint", "download", path, "--output", str(tmp_path))
+    folder = tmp_path / path.removeprefix("tinker://").replace("/", "_")
+    assert told["folder"] == str(folder)
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(told["files"])
+    assert {file.name for file in folder.iterdir()} == {*told["files"], "SHA256SUMS"}
+    assert "--force" in line.both("checkpoint", "download", path, "-o", str(tmp_path), code=1)[1]
+    (folder / "left over").write_text("")
+    line("checkpoint", "download", path, "-o", str(tmp_path), "--force")
+    assert not (folder / "left over").exists()

@@ -1,0 +1,22 @@
+"""The group `tinker-hl checkpoint`, put together."""
+
+import click
+
+from tinker_hl.cli.checkpoint.deletion import delete
+from tinker_hl.cli.checkpoint.listing import info, list_checkpoints
+from tinker_hl.cli.checkpoint.saving import save
+from tinker_hl.cli.checkpoint.sharing import publish, set_ttl, unpublish
+from tinker_hl.cli.checkpoint.transfer import download
+from tinker_hl.cli.forms import format_option
+
+__all__ = ["checkpoint"]
+
+
+@click.group()
+@format_option
+def checkpoint() -> None:
+    """List, save, share, fetch and delete checkpoints."""
+
+
+for command in (list_checkpoints, info, save, publish, unpublish, set_ttl, delete, download):
+    checkpoint.add_command(command)
