@@ -34,7 +34,7 @@ from tinker_hl.errors import (
 )
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import DEFAULT_POLICY, AttemptLog, RetryPolicy, named_wait, status_is_retryable
-from tinker_hl.transport.base import Request, Response, TransportFault
+from tinker_hl.transport.base import Body, Request, Response, TransportFault
 
 __all__ = ["Answer", "Call", "EncodedBody", "Server", "Timeout", "call_generated", "door"]
 
@@ -55,7 +55,7 @@ class EncodedBody:
     It stands where a generated function wants one of its models: all that they do with a body is `to_dict()`.
     """
 
-    content: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+    content: Body = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
     content_type: str = JSON
     content_encoding: str | None = None
 
@@ -200,7 +200,7 @@ class _Attempts:
     """The attempts of one request. Invariant: they differ in nothing but credentials, time limits and their number."""
 
     def __init__(
-        self, server: Server, call: Call, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self, server: Server, call: Call, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> None:
         self._server = server
         self._call = call
@@ -316,7 +316,7 @@ async def call_generated(request: Callable[..., Awaitable[R]], client: Authentic
         ) from error
 
 
-def _encode(json: Any, content: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+def _encode(json: Any, content: bytes | None) -> tuple[Body | None, dict[str, str]]:
     """The bytes of a body and the headers that describe them."""
     if isinstance(json, EncodedBody):
         headers = {"Content-Type": json.content_type}

@@ -28,6 +28,7 @@ from tinker_hl.codec.pieces import EncodedDatum
 from tinker_hl.codec.results import forward_backward_output
 from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
+from tinker_hl.kept_memory import LARGE_PASS, keep_freed_memory
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.poller import Payload, Promise
 from tinker_hl.queue_state import PauseNotices
@@ -241,7 +242,10 @@ class ModelCalls:
         def encode() -> _Encoded:
             chunks = work.chunks or self._plan(work.data)
             codec = proto_codec if protobuf else json_codec
-            return _Encoded(chunks, [codec.encode_datum(datum) for datum in work.data], protobuf)
+            datums = [codec.encode_datum(datum) for datum in work.data]
+            if sum(map(len, datums)) >= LARGE_PASS:
+                keep_freed_memory()
+            return _Encoded(chunks, datums, protobuf)
 
         return await loop.in_worker(encode)
 
@@ -294,17 +298,16 @@ class ModelCalls:
 
     async def _post_chunk(self, work: Pass, encoded: _Encoded, chunk: range, seq_id: int) -> Promise:
         datums = [encoded.datums[index] for index in chunk]
-        compress = encoded.protobuf and self.session.connection.capabilities.proto_compress_fwdbwd
-        build = _build_compressed if compress else _build
         size = sum(map(len, datums))
-        arguments = (self.model_id, seq_id, datums, work, encoded.protobuf)
         plain_forward = not (work.backward or encoded.protobuf)
         function = forward.asyncio_detailed if plain_forward else forward_backward.asyncio_detailed
         request_type = "ForwardBackward" if work.backward else "Forward"
         connection = self.session.connection
         limit = connection.capabilities.fwdbwd_dispatch_bytes_semaphore_size
         async with backpressure_of(connection.server).training_body(size, limit):
-            body = build(*arguments) if size <= INLINE_BYTES else await loop.in_worker(build, *arguments)
+            body = _build(self.model_id, seq_id, datums, work, encoded.protobuf)
+            if encoded.protobuf and connection.capabilities.proto_compress_fwdbwd:
+                body = _compressed(body) if size <= INLINE_BYTES else await loop.in_worker(_compressed, body)
             return await self._post(work.call, function, request_type, body, protobuf=encoded.protobuf)
 
     async def _post(
@@ -370,10 +373,7 @@ def _build(model_id: str, seq_id: int, datums: Sequence[EncodedDatum], work: Pas
     return EncodedBody(content, PROTOBUF if protobuf else JSON)
 
 
-def _build_compressed(
-    model_id: str, seq_id: int, datums: Sequence[EncodedDatum], work: Pass, protobuf: bool
-) -> EncodedBody:
+def _compressed(body: EncodedBody) -> EncodedBody:
     import zstandard
 
-    plain = _build(model_id, seq_id, datums, work, protobuf)
-    return EncodedBody(zstandard.ZstdCompressor(level=1).compress(plain.content), plain.content_type, "zstd")
+    return EncodedBody(zstandard.ZstdCompressor(level=1).compress(bytes(body.content)), body.content_type, "zstd")

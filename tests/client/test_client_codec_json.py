@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +31,34 @@ def test_the_body_is_what_a_server_of_that_generation_reads() -> None:
     }
     encoded = [codec.encode_datum(datum)]
     body = codec.forward_backward_body("M", 1, encoded, "cross_entropy")
-    assert json.loads(body) == {"forward_backward_input": fields, "model_id": "M", "seq_id": 1}
+    assert json.loads(bytes(body)) == {"forward_backward_input": fields, "model_id": "M", "seq_id": 1}
     body = codec.forward_backward_body("M", 2, encoded * 2, "ppo", {"clip_low_threshold": 0.8}, forward_only=True)
-    again = json.loads(body)
+    again = json.loads(bytes(body))
     assert again["forward_input"]["data"] == fields["data"] * 2  # type: ignore[operator]
     assert again["forward_input"]["loss_fn_config"] == {"clip_low_threshold": 0.8}
+    empty = json.loads(bytes(codec.forward_backward_body("M", 3, [], "ppo")))
+    assert empty["forward_backward_input"]["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "read"),
+    [
+        ([1, -2, 2**62], "int64", [1, -2, 2**62]),
+        ([0.5, -1, 1e300], "float32", [0.5, -1.0, math.inf]),
+        ([0.5, None], "float32", [0.5, math.nan]),
+        ([[1.0, 2.0], [3.0, 4.0]], "float32", [1.0, 2.0, 3.0, 4.0]),
+        ([1.0, 2.0], "int64", [1, 2]),
+        ([], "float32", []),
+    ],
+)
+def test_numbers_of_a_result_are_read_into_arrays_that_can_be_written_to(
+    data: list[Any], dtype: str, read: list[float]
+) -> None:
+    content = json.dumps({"loss_fn_outputs": [{"x": {"data": data, "dtype": dtype}}]}).encode()
+    tensor = codec.decode_forward_backward_output(content).loss_fn_outputs[0]["x"]
+    np.testing.assert_array_equal(tensor.to_numpy(), np.array(read, dtype=dtype))
+    assert tensor.dtype == dtype
+    assert tensor.to_numpy().flags.writeable
 
 
 def test_sparse_tensors_are_filled_up() -> None:

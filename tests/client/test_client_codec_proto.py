@@ -9,6 +9,7 @@ from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_hl.codec import proto
 from tinker_hl.codec.structure import StructureError
+from tinker_hl.codec.wire import frame_head
 from tinker_hl.errors import InvalidDatumError
 from tinker_hl.types import (
     Datum,
@@ -101,7 +102,7 @@ def test_the_body_is_the_message(sizes: list[int], seq_id: int, forward_only: bo
     ]
     encoded = [proto.encode_datum(datum) for datum in data]
     config: dict[str, float | str] = {"beta": 0.05, "count": 3, "loss_id": "x"}
-    body = proto.forward_backward_body("m:é", seq_id, encoded, "dro", config, forward_only=forward_only)
+    body = bytes(proto.forward_backward_body("m:é", seq_id, encoded, "dro", config, forward_only=forward_only))
     message = pb.ForwardBackwardRequest.FromString(body)
     assert (message.model_id, message.seq_id, message.loss_fn, message.forward_only) == (
         "m:é",
@@ -151,6 +152,97 @@ def test_a_result_is_cut_into_its_datums() -> None:
     assert output.loss_fn_outputs[4:] == [{}, {}]
     logprobs = output.loss_fn_outputs[0]["logprobs"]
     assert logprobs.to_torch().data_ptr() == logprobs.to_numpy().ctypes.data
+
+
+records = st.builds(
+    pb.ArrayRecord,
+    type_tag=st.text(max_size=3),
+    fields=st.dictionaries(
+        st.text(max_size=3),
+        st.lists(st.integers(0, 5), max_size=3).map(
+            lambda sizes: batched([np.arange(2 * size, dtype="<f4") for size in sizes], pb.DTYPE_FLOAT32, (2,))
+        ),
+        max_size=3,
+    ),
+    num_datums=st.integers(0, 3),
+)
+outputs = st.builds(
+    pb.ForwardBackwardOutput,
+    loss_fn_output_type=st.text(max_size=3),
+    loss_fn_outputs=st.lists(records, max_size=3),
+    metrics=st.dictionaries(st.text(max_size=3), st.floats(), max_size=3),
+)
+
+
+def decoded(content: bytes, large_from: int) -> object:
+    """What a result is read as, or that it is refused, with records from that size on read by hand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proto, "_LARGE_RECORD", large_from)
+        try:
+            output = proto.decode_forward_backward_output(content)
+        except StructureError:
+            return "refused"
+    # repr for the metrics: a NaN is no other NaN's equal.
+    return output.loss_fn_outputs, repr(sorted(output.metrics.items())), output.loss_fn_output_type
+
+
+@given(outputs)
+def test_a_large_record_is_read_as_the_generated_classes_read_it(message: pb.ForwardBackwardOutput) -> None:
+    content = message.SerializeToString()
+    assert decoded(content, large_from=0) == decoded(content, large_from=2**40)
+
+
+@given(outputs, st.data())
+def test_a_large_record_that_is_cut_short_or_merged_is_read_alike(
+    message: pb.ForwardBackwardOutput, data: st.DataObject
+) -> None:
+    content = message.SerializeToString()
+    # A message behind the other is their merger; map entries of one name and fields that occur twice come of it.
+    merged = [content + content] + [record.SerializeToString() * 2 for record in message.loss_fn_outputs]
+    twice = pb.ForwardBackwardOutput(loss_fn_output_type="x").SerializeToString()
+    twice += b"".join(frame_head((2,), len(record)) + record for record in merged[1:])
+    for whole in (content, merged[0], twice):
+        short = whole[: data.draw(st.integers(0, len(whole)))]
+        assert decoded(short, large_from=0) == decoded(short, large_from=2**40)
+
+
+def test_a_name_that_is_no_text_is_refused_by_hand_too() -> None:
+    entry = b"\x0a\x01\xff\x12\x00"
+    content = frame_head((2, 2), len(entry)) + entry
+    assert decoded(content, large_from=0) == decoded(content, large_from=2**40) == "refused"
+
+
+def test_a_record_of_the_size_of_real_ones_is_read_by_hand_without_a_copy_by_the_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proto.pb, "ArrayRecord", _Small)
+    arrays = [np.arange(6000, dtype="<f4"), np.arange(3000, dtype="<f4")]
+    record = ARRAY_RECORD(num_datums=2, fields={"logprobs": batched(arrays, pb.DTYPE_FLOAT32)})
+    output = proto.decode_forward_backward_output(
+        frame_head((2,), record.ByteSize()) + record.SerializeToString()
+    ).loss_fn_outputs
+    assert [one["logprobs"].data for one in output] == [array.tolist() for array in arrays]
+    output[0]["logprobs"].to_numpy()[:] = 0
+
+
+ARRAY_RECORD = pb.ArrayRecord
+
+
+class _Small:
+    """A record's class that is given nothing large."""
+
+    FIELDS_FIELD_NUMBER = pb.ArrayRecord.FIELDS_FIELD_NUMBER
+
+    def __init__(self) -> None:
+        self._record = ARRAY_RECORD()
+
+    def ParseFromString(self, content: bytes) -> None:  # noqa: N802  # the generated classes' name
+        assert len(content) < 100
+        self._record.ParseFromString(content)
+
+    @property
+    def num_datums(self) -> int:
+        return self._record.num_datums
 
 
 def test_narrow_kinds_are_widened() -> None:

@@ -5,12 +5,14 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 import tinker_hl
 from tinker_hl import AsgiTransport, NetworkTransport, ServiceClient, loop
+from tinker_hl.codec.pieces import Pieces
 from tinker_hl.transport import Request, Response, TransportFault
 from tinker_hl.transport.network import MAX_REDIRECTS
 
@@ -264,8 +266,16 @@ def test_an_application_that_fails_or_is_slow_is_no_answer() -> None:
     assert [loop.run(kind(app)).result(10) for app in (silent, slow, raises)] == ["lost", "timeout", "lost"]
 
 
+def test_a_body_in_pieces_is_joined_for_who_asks_for_its_content() -> None:
+    request = Request(method="POST", url="http://x/", content=Pieces([b"ab", b"", memoryview(b"c")]))
+    assert request.content == b"abc"
+    assert "<3 bytes>" in repr(request)
+    assert Request(method="GET", url="http://x/").content is None
+
+
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "in pieces"])
 @pytest.mark.parametrize("size", [1, 512 * 1024, 512 * 1024 + 1, 3_000_001])
-def test_bodies_of_any_size_arrive_whole(size: int) -> None:
+def test_bodies_of_any_size_arrive_whole(size: int, in_pieces: bool) -> None:
     seen: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -275,11 +285,14 @@ def test_bodies_of_any_size_arrive_whole(size: int) -> None:
         writer.close()
 
     content = bytes(range(256)) * (size // 256 + 1)
+    cuts = [0, size // 7, size // 7, size // 2, size]
+    pieces = Pieces([content[start:end] for start, end in pairwise(cuts)])
 
     async def scene(transport: NetworkTransport) -> None:
         async with listening(answer) as url:
             headers = {"Content-Type": "application/x-protobuf"}
-            await transport.send(Request(method="POST", url=url, headers=headers, content=content[:size]))
+            sent = pieces if in_pieces else content[:size]
+            await transport.send(Request(method="POST", url=url, headers=headers, content=sent))
 
     run(scene)
     head, _, body = seen[0].partition(b"\r\n\r\n")

@@ -114,8 +114,10 @@ def _body(request: Any) -> bytes:
     """A pass as this client sends it to a server that reads protobuf."""
     given = request.forward_backward_input
     encoded = [proto_codec.encode_datum(datum) for datum in given.data]
-    return proto_codec.forward_backward_body(
-        request.model_id, request.seq_id or 0, encoded, given.loss_fn, given.loss_fn_config
+    return bytes(
+        proto_codec.forward_backward_body(
+            request.model_id, request.seq_id or 0, encoded, given.loss_fn, given.loss_fn_config
+        )
     )
 
 

@@ -466,4 +466,4 @@ def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:
         raise ValueError("data is empty: a pass needs at least one datum")
     for index, datum in enumerate(datums):
         validate_datum(datum, index, loss_fn)
-    return [attrs.evolve(datum, loss_fn_inputs=dict(datum.loss_fn_inputs)) for datum in datums]
+    return [datum.detached() for datum in datums]

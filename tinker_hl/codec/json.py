@@ -7,15 +7,16 @@ first logprob of the prompt. It knows the public types and the bytes, nothing of
 
 import base64
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from tinker_hl.codec.pieces import EncodedDatum
+from tinker_hl.codec.pieces import Buffer, EncodedDatum, Pieces
 from tinker_hl.codec.structure import StructureError
-from tinker_hl.types.arrays import Array
+from tinker_hl.types.arrays import Array, TensorDtype, packer
 from tinker_hl.types.datum import Datum, as_tensor_data
 from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageChunk
@@ -97,7 +98,7 @@ def forward_backward_body(
     loss_fn_config: Mapping[str, float | str] | None = None,
     *,
     forward_only: bool = False,
-) -> bytes:
+) -> Pieces:
     """The body for `/forward_backward`, or with `forward_only` for `/forward`, around datums encoded already.
 
     Args:
@@ -108,14 +109,16 @@ def forward_backward_body(
         loss_fn_config: its settings.
         forward_only: which of the two endpoints the body is for.
     """
-    config = dict(loss_fn_config) if loss_fn_config else None
-    fields = {
-        "data": [orjson.Fragment(bytes(datum)) for datum in encoded],
-        "loss_fn": loss_fn,
-        "loss_fn_config": config,
-    }
     name = "forward_input" if forward_only else "forward_backward_input"
-    return json_bytes({name: fields, "model_id": model_id, "seq_id": seq_id})
+    settings = json_bytes({"loss_fn": loss_fn, "loss_fn_config": dict(loss_fn_config) if loss_fn_config else None})
+    address = json_bytes({"model_id": model_id, "seq_id": seq_id})
+    parts: list[Buffer] = [b'{"%s":{"data":[' % name.encode()]
+    for datum in encoded:
+        parts += (bytes(datum), b",")
+    if encoded:
+        parts.pop()
+    # Both objects go on where the hand-written beginnings end.
+    return Pieces([*parts, b"],", settings[1:], b",", address[1:]])
 
 
 def decode_forward_backward_output(content: bytes) -> ForwardBackwardOutput:
@@ -148,12 +151,20 @@ def _read_tensor(value: Any, name: str) -> TensorData:
     try:
         if fields.get("sparse_crow_indices") is not None:
             return TensorData(**fields)
-        kind: type[Any] = np.int64 if fields["dtype"] == "int64" else np.float32
-        array: Array = np.array(fields["data"], dtype=kind)  # null becomes NaN
+        array = _numbers(fields["data"], "int64" if fields["dtype"] == "int64" else "float32")
         shape = fields.get("shape")
         return TensorData.adopt(array.reshape(-1) if shape is None else array.reshape(shape))
     except (KeyError, TypeError, ValueError) as error:
         raise StructureError(f"{name} is no tensor: {error!r}") from error
+
+
+def _numbers(data: Any, dtype: TensorDtype) -> Array:
+    """Writeable values; null becomes NaN."""
+    try:
+        # Twice as quick as numpy is with a list (see `types.arrays`), but for numbers of the dtype's kind only.
+        return np.frombuffer(bytearray(packer(dtype, len(data))(*data)), dtype)
+    except (struct.error, OverflowError, TypeError):
+        return np.array(data, dtype=dtype)
 
 
 def decode_sample_response(

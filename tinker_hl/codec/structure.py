@@ -66,20 +66,25 @@ def structure_field(value: Any, kind: type[Any], name: str) -> Any:
     Raises:
         StructureError: the field is a record, and this is none.
     """
-    field = attrs.fields_dict(kind).get(name)
-    wanted: Any = None if field is None else field.type
-    if get_origin(wanted) is dict:
-        # Only dicts of plain dicts: a dict of tensors, which is on the hot path, is what it should be.
-        fits = _holds_records(get_args(wanted)[1]) and all(type(item) is dict for item in value.values())
-    else:
-        fits = _holds_records(wanted)
-    if not fits:
+    owner: Any = kind
+    wanted, is_dict = _record_field(owner, name)
+    # Only dicts of plain dicts: a dict of tensors, which is on the hot path, is what it should be.
+    if wanted is None or (is_dict and not all(type(item) is dict for item in value.values())):
         return value
     try:
         return _converter().structure(value, wanted)
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
         faults = "; ".join(cattrs.transform_error(error, path=f"{kind.__name__}.{name}"))
         raise StructureError(f"not a {kind.__name__}: {faults}") from error
+
+
+@cache
+def _record_field(kind: type[Any], name: str) -> tuple[Any, bool]:
+    """A field's type if it holds records, else None; and whether it is a dict of them."""
+    field = attrs.fields_dict(kind).get(name)
+    wanted: Any = None if field is None else field.type
+    is_dict = get_origin(wanted) is dict
+    return (wanted if _holds_records(get_args(wanted)[1] if is_dict else wanted) else None), is_dict
 
 
 @cache

@@ -1,14 +1,17 @@
 """What every transport takes and gives: values, and one exception. It knows no HTTP library."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
+from tinker_hl.codec.pieces import Pieces
 from tinker_hl.errors import without_secrets
 
-__all__ = ["FaultKind", "Request", "Response", "Transport", "TransportFault"]
+__all__ = ["Body", "FaultKind", "Request", "Response", "Transport", "TransportFault"]
 
+Body: TypeAlias = bytes | Pieces
+"""What a request carries: bytes, or parts of them that are not joined yet, where there are many."""
 FaultKind = Literal["refused", "unresolved", "lost", "timeout"]
 """`refused`: nobody listens; `unresolved`: the name is unknown; `lost`: the connection broke; `timeout`."""
 
@@ -25,10 +28,15 @@ class Request:
     url: str
     """Absolute, with the query."""
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=_redacted)
-    content: bytes | None = attrs.field(default=None, repr=lambda body: f"<{len(body or b'')} bytes>")
+    body: Body | None = attrs.field(default=None, alias="content", repr=lambda body: f"<{len(body or b'')} bytes>")
     timeout: float = 60.0
     """Seconds from the start to the last byte of the answer."""
     follow_redirects: bool = False
+
+    @property
+    def content(self) -> bytes | None:
+        """The body in one, for transports that have no use for its parts."""
+        return None if self.body is None else bytes(self.body)
 
 
 @attrs.frozen(kw_only=True)

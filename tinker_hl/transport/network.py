@@ -17,9 +17,10 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from tinker_hl import loop
+from tinker_hl.codec.pieces import Pieces, in_slices
 from tinker_hl.errors import holds_secret
 from tinker_hl.redaction import redacted
-from tinker_hl.transport.base import Request, Response, TransportFault
+from tinker_hl.transport.base import Body, Request, Response, TransportFault
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_CONNECTIONS", "NetworkTransport"]
 
@@ -32,7 +33,7 @@ DNS_CACHE = 300
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LARGE, SLICE = 512 * 1024, 128 * 1024
-"""Bytes above which a body is written in slices, and of each slice."""
+"""Bytes above which a body is written in slices, and of each slice, about."""
 
 
 class NetworkTransport:
@@ -91,7 +92,7 @@ class NetworkTransport:
             async with session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=_body(request.content),
+                data=_body(request.body),
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -157,17 +158,20 @@ def _redirected(request: Request, location: str) -> Request:
 
 
 class _LargeBody(aiohttp.payload.Payload):
-    """Bytes that are written slice by slice: one large write would hold up the loop, and be copied again and again."""
+    """A body that is written slice by slice: one large write would hold up the loop, and be copied again and again.
+
+    One that comes in parts is never joined as a whole.
+    """
 
     _autoclose = True
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: Body) -> None:
         super().__init__(content, content_type="application/octet-stream")
         self._size = len(content)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The bytes as text."""
-        return str(self._value, encoding, errors)
+        return str(bytes(self._value), encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write all of it."""
@@ -175,13 +179,19 @@ class _LargeBody(aiohttp.payload.Payload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write the first `content_length` bytes; None for all."""
-        view = memoryview(self._value)[:content_length]
-        for start in range(0, len(view), SLICE):
-            await writer.write(view[start : start + SLICE])
+        parts = self._value.parts if isinstance(self._value, Pieces) else (self._value,)
+        left = len(self._value) if content_length is None else content_length
+        for piece in in_slices(parts, SLICE):
+            await writer.write(piece[:left])
+            left -= len(piece)
+            if left <= 0:
+                return
 
 
-def _body(content: bytes | None) -> bytes | _LargeBody | None:
-    return content if content is None or len(content) <= LARGE else _LargeBody(content)
+def _body(content: Body | None) -> bytes | _LargeBody | None:
+    if content is None or len(content) > LARGE:
+        return None if content is None else _LargeBody(content)
+    return bytes(content)
 
 
 def _fault(error: Exception, request: Request) -> TransportFault:

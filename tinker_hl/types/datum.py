@@ -30,6 +30,7 @@ LIST_DTYPES: Final[Mapping[str, TensorDtype]] = {
     "sequence_ratio_mask": "float32",
 }
 """What numbers mean under each key, whatever they come in; these also have one row a position of the model input."""
+KNOWN_INPUTS: Final = tuple(LIST_DTYPES)
 
 _COMPRESSED_KEYS: Final = frozenset({"target_tokens", "weights"})
 
@@ -81,8 +82,8 @@ def as_tensor_data(key: str, value: Any) -> TensorData:
 
 
 def _unknown_list(key: str) -> InvalidDatumError:
-    meant = meant_instead(key, tuple(LIST_DTYPES))
-    hint = f"Did you mean {meant!r}?" if meant else f"Known: {', '.join(LIST_DTYPES)}."
+    meant = meant_instead(key, KNOWN_INPUTS)
+    hint = f"Did you mean {meant!r}?" if meant else f"Known: {', '.join(KNOWN_INPUTS)}."
     return InvalidDatumError("a list has no dtype under this key; give an array", field=_field(key), hint=hint)
 
 
@@ -113,6 +114,17 @@ class Datum(DataclassView, Record):
     def __repr__(self) -> str:
         spans = "" if self.model_input_spans is None else ", with provenance"
         return f"Datum(model_input={self.model_input!r}, loss_fn_inputs={self.loss_fn_inputs!r}{spans})"
+
+    def detached(self) -> "Datum":
+        """The same with a dict of its own: entries that are replaced in this one do not change there."""
+        if type(self) is not Datum:
+            return attrs.evolve(self, loss_fn_inputs=dict(self.loss_fn_inputs))
+        # By hand, as it is done for each datum of each pass: what was checked when this one was made is not again.
+        twin = object.__new__(Datum)
+        for name in ("model_input", "model_input_spans", "loss_fn_input_spans"):
+            object.__setattr__(twin, name, getattr(self, name))
+        object.__setattr__(twin, "loss_fn_inputs", _tensors(self.loss_fn_inputs))
+        return twin
 
     def with_provenance(self, model_input: ProvenanceSpans, loss_fn_inputs: ProvenanceSpans) -> "Datum":
         """The same, saying where its tokens came from.
@@ -162,7 +174,7 @@ def validate_datum(datum: Datum, index: int, loss_fn: str | None = None) -> None
         if key not in datum.loss_fn_inputs:
             raise InvalidDatumError(f"the loss {loss_fn!r} needs it", datum_index=index, field=_field(key))
     for key, value in datum.loss_fn_inputs.items():
-        if loss_fn in REQUIRED_INPUTS and (meant := meant_instead(key, tuple(LIST_DTYPES))):
+        if key not in LIST_DTYPES and loss_fn in REQUIRED_INPUTS and (meant := meant_instead(key, KNOWN_INPUTS)):
             raise InvalidDatumError(f"did you mean {meant!r}?", datum_index=index, field=_field(key))
         _check_input(key, value, positions, index)
     if (datum.model_input_spans is None) != (datum.loss_fn_input_spans is None):

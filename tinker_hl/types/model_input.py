@@ -103,7 +103,7 @@ class ModelInput(Record):
         Raises:
             TypeError, ValueError: not whole numbers from 0 to 2^31 - 1 in one dimension.
         """
-        return cls(chunks=[EncodedTextChunk(tokens=tokens)])
+        return cls(chunks=[EncodedTextChunk.adopt(as_token_ids(tokens))])
 
     @classmethod
     def empty(cls) -> "ModelInput":

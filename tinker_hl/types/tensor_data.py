@@ -95,7 +95,9 @@ class TensorData(DataclassView, Record):
         """A copy of an array: floats become float32; ints, unsigned and bool become int64. The shape is kept."""
         if not isinstance(array, (np.ndarray, np.generic)):
             raise TypeError(f"from_numpy takes a numpy array, got {type(array).__name__}")
-        return cls(array, shape=array.shape)
+        tensor = cls.__new__(cls)
+        tensor._set(as_values(array, _wire_dtype(array, None)), list(array.shape), frozen=True)
+        return tensor
 
     @classmethod
     def from_torch(cls, tensor: Any) -> "TensorData":
@@ -151,7 +153,9 @@ class TensorData(DataclassView, Record):
     @property
     def nbytes(self) -> int:
         """Bytes of the values and indices."""
-        return sum(a.nbytes for a in (self.values, self.crow_indices, self.col_indices) if a is not None)
+        if self.crow_indices is None or self.col_indices is None:
+            return self.values.nbytes
+        return self.values.nbytes + self.crow_indices.nbytes + self.col_indices.nbytes
 
     def to_numpy(self, pad_value: int = 0) -> Array:
         """The dense array, without a copy if it is dense; read-only if the values came from a caller.
