@@ -7,8 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinker_hl.checkpoints.adapter import Adapter as Adapter
+    from tinker_hl.checkpoints.adapter import LoraPair as LoraPair
     from tinker_hl.checkpoints.archive import unpack_archive as unpack_archive
+    from tinker_hl.checkpoints.arithmetic import average as average
+    from tinker_hl.checkpoints.arithmetic import compress as compress
+    from tinker_hl.checkpoints.arithmetic import scale as scale
     from tinker_hl.checkpoints.checksums import verify as verify
+    from tinker_hl.checkpoints.comparing import AdapterDiff as AdapterDiff
+    from tinker_hl.checkpoints.comparing import LayerDiff as LayerDiff
+    from tinker_hl.checkpoints.comparing import diff as diff
     from tinker_hl.checkpoints.download import Downloaded as Downloaded
     from tinker_hl.checkpoints.download import download as download
     from tinker_hl.checkpoints.download import download_async as download_async
@@ -18,12 +26,22 @@ if TYPE_CHECKING:
     from tinker_hl.checkpoints.errors import ChecksumError as ChecksumError
     from tinker_hl.checkpoints.errors import DiskSpaceError as DiskSpaceError
     from tinker_hl.checkpoints.errors import PublishError as PublishError
+    from tinker_hl.checkpoints.pruning import Decision as Decision
+    from tinker_hl.checkpoints.pruning import PrunePlan as PrunePlan
+    from tinker_hl.checkpoints.pruning import RetentionPolicy as RetentionPolicy
+    from tinker_hl.checkpoints.pruning import plan_prune as plan_prune
+    from tinker_hl.checkpoints.pruning import prune as prune
+    from tinker_hl.checkpoints.pruning import prune_async as prune_async
 
 _NAMES_BY_MODULE = {
+    "adapter": ("Adapter", "LoraPair"),
     "archive": ("unpack_archive",),
+    "arithmetic": ("average", "compress", "scale"),
     "checksums": ("verify",),
+    "comparing": ("AdapterDiff", "LayerDiff", "diff"),
     "download": ("Downloaded", "download", "download_async"),
     "errors": ("AdapterError", "ArchiveError", "CheckpointError", "ChecksumError", "DiskSpaceError", "PublishError"),
+    "pruning": ("Decision", "PrunePlan", "RetentionPolicy", "plan_prune", "prune", "prune_async"),
 }
 _PLACES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
