@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tinker_hl.errors import CustomLossError as CustomLossError
     from tinker_hl.errors import InternalServerError as InternalServerError
     from tinker_hl.errors import InvalidDatumError as InvalidDatumError
+    from tinker_hl.errors import LossOptionError as LossOptionError
     from tinker_hl.errors import ModelLostError as ModelLostError
     from tinker_hl.errors import NoProgressError as NoProgressError
     from tinker_hl.errors import NotFoundError as NotFoundError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from tinker_hl.errors import TinkerError as TinkerError
     from tinker_hl.errors import UnexpectedAnswerError as UnexpectedAnswerError
     from tinker_hl.errors import UnprocessableEntityError as UnprocessableEntityError
+    from tinker_hl.errors import VerificationError as VerificationError
     from tinker_hl.events import Event as Event
     from tinker_hl.experimental import ExperimentalWarning as ExperimentalWarning
     from tinker_hl.futures import APIFuture as APIFuture
@@ -118,6 +120,7 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "CustomLossError",
         "InternalServerError",
         "InvalidDatumError",
+        "LossOptionError",
         "ModelLostError",
         "NoProgressError",
         "NotFoundError",
@@ -130,6 +133,7 @@ _NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "TinkerError",
         "UnexpectedAnswerError",
         "UnprocessableEntityError",
+        "VerificationError",
     ),
     "events": ("Event",),
     "experimental": ("ExperimentalWarning",),

@@ -26,7 +26,9 @@ Exception
     ├── ModelLostError                       a model is gone, and so is the way back to it
     ├── InvalidDatumError (ValueError)       a datum cannot be sent            .datum_index .field
     ├── CustomLossError (ValueError)         a loss of the user's own cannot be used  .rule .node .metric
+    ├── VerificationError                    a server's loss is not what its formula gives  .datum_index .position
     ├── ConfigurationError (ValueError)      a setting is missing or wrong
+    │   └── LossOptionError                  an option of a loss or a schedule is wrong  .field
     └── SessionClosedError (RuntimeError)    the session has ended
 ```
 
@@ -60,6 +62,7 @@ __all__ = [
     "CustomLossError",
     "InternalServerError",
     "InvalidDatumError",
+    "LossOptionError",
     "ModelLostError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -74,6 +77,7 @@ __all__ = [
     "TinkerError",
     "UnexpectedAnswerError",
     "UnprocessableEntityError",
+    "VerificationError",
     "holds_secret",
     "secret_values",
     "status_error",
@@ -468,6 +472,39 @@ class CustomLossError(TinkerError, ValueError):
 
 class ConfigurationError(TinkerError, ValueError):
     """A setting, an argument or an optional package is missing or wrong."""
+
+
+class LossOptionError(ConfigurationError):
+    """An option of a loss, a regularizer, a schedule or a pipeline is wrong; `field` is its name."""
+
+    def __init__(self, message: str, *, field: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class VerificationError(TinkerError):
+    """What a server says of a loss is not what the loss's formula gives (`verify=True`).
+
+    `datum_index` is the first datum that differs and `position` the place in it, None where they cannot be told;
+    `returned` is the server's number there, `expected` the reference's. The server has done the pass all the same: a
+    gradient that it gathered stays until the next `optim_step`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        returned: float,
+        expected: float,
+        datum_index: int | None = None,
+        position: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.returned = returned
+        self.expected = expected
+        self.datum_index = datum_index
+        self.position = position
 
 
 class SessionClosedError(TinkerError, RuntimeError):

@@ -33,6 +33,8 @@ EVERY_ERROR = [
     errors.UnexpectedAnswerError(None, {"a": 1}, "m", hint="h"),
     errors.ModelLostError("m"),
     errors.CustomLossError("m", rule="r", node="n", metric="x"),
+    errors.LossOptionError("m", field="beta", hint="h"),
+    errors.VerificationError("m", returned=1.0, expected=2.0, datum_index=3, position=4),
 ]
 
 

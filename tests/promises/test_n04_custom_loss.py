@@ -18,7 +18,16 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import tinker_local
-from tinker_hl import Datum, ForwardBackwardOutput, ModelInput, ServiceClient, TensorData, TrainingClient, loop
+from tinker_hl import (
+    Datum,
+    ForwardBackwardOutput,
+    ModelInput,
+    ServiceClient,
+    TensorData,
+    TrainingClient,
+    loop,
+    losses,
+)
 from tinker_hl.custom_loss.surrogate import evaluate
 from tinker_hl.transport import AsgiTransport
 from tinker_local.app import create_app
@@ -229,6 +238,35 @@ def test_n04_any_loss_has_the_gradient_of_plain_autograd(way: Way, loss: Loss) -
     output = way.training.forward_backward_custom(data, loss).result(60)
     assert_same(way.gradient(), way.plain(data, loss))
     assert output.metrics["loss:sum"] != output.metrics["surrogate_loss:sum"]
+
+
+def test_n04_a_pipeline_has_the_gradient_of_plain_autograd(way: Way) -> None:
+    """GAP-LIB-003, S0-16, S4-15: what reaches the adapter is the gradient of the base and every weighted term."""
+    draws = np.random.default_rng(7)
+    data = [
+        attrs.evolve(each, loss_fn_inputs={**each.loss_fn_inputs, "mask": np.ones(length), "reference": reference})
+        for each, length in zip(policy_data(), LENGTHS, strict=True)
+        for reference in [draws.normal(-5, 1, length)]
+    ]
+    parts: list[tuple[str, Any, float]] = [
+        ("kl", losses.KLEstimate(reference="reference", weights="mask", gradient="own"), 0.5),
+        ("entropy", losses.Entropy(goal="maximise", reduction="sum"), 3.0),
+        ("l2", losses.L2(centre="mean"), 0.01),
+    ]
+    pipeline = losses.Pipeline(losses.PPO(), [losses.Term(*part) for part in parts], gradients=True)
+    output = way.training.forward_backward_custom(data, pipeline).result(60)
+    found = way.gradient()
+    assert_same(found, way.plain(data, pipeline))
+
+    def by_hand(data: list[Datum], logprobs: list[Tensor]) -> tuple[Tensor, Mapping[str, Any]]:
+        rows = [p.double() for p in logprobs]
+        values = [weight * loss(data, rows)[0] for _, loss, weight in parts]
+        return torch.stack([summed(ppo)(data, rows)[0], *values]).sum(), {}
+
+    assert_same(found, way.plain(data, by_hand))
+    report = losses.CustomLossOutput.from_metrics(output.metrics)
+    assert report.total == pytest.approx(output.metrics["loss:sum"])
+    assert all((each.gradient_norm or 0) > 0 for each in report.regularizers)
 
 
 def distilled(datum: Datum, p: Tensor) -> Tensor:

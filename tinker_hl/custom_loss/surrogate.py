@@ -23,7 +23,15 @@ from tinker_hl.types import Datum, ForwardBackwardOutput, TensorData
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CustomLossFn", "Surrogate", "evaluate", "forward_datums", "refuse_unusable", "tensor_shape"]
+__all__ = [
+    "CustomLossFn",
+    "Surrogate",
+    "checked_result",
+    "evaluate",
+    "forward_datums",
+    "refuse_unusable",
+    "tensor_shape",
+]
 
 CustomLossFn = Callable[[list[Datum], "list[torch.Tensor]"], "tuple[torch.Tensor, Mapping[str, Any]]"]
 """Takes the datums and the logprobs of each (float32, shaped as its `target_tokens`, requiring gradients); returns a
@@ -90,7 +98,7 @@ def evaluate(
 
     leaves = _leaves(data, output)
     with torch.enable_grad():
-        loss, metrics = _checked(loss_fn(list(data if shown is None else shown), list(leaves)))
+        loss, metrics = checked_result(loss_fn(list(data if shown is None else shown), list(leaves)))
         numbers = metric_numbers(metrics)
         _differentiate(loss, leaves)
     weighted = [_weighted(datum, leaf, index) for index, (datum, leaf) in enumerate(zip(data, leaves, strict=True))]
@@ -146,8 +154,12 @@ def _not_promised(message: str) -> APIResponseValidationError:
     return APIResponseValidationError(None, None, message)
 
 
-def _checked(result: Any) -> "tuple[torch.Tensor, Mapping[str, Any]]":
-    """The loss and the metrics of what the user's function returned."""
+def checked_result(result: Any) -> "tuple[torch.Tensor, Mapping[str, Any]]":
+    """The loss and the metrics of what the user's function returned.
+
+    Raises:
+        CustomLossError: It is something else than a real scalar and metrics.
+    """
     import torch
 
     if inspect.iscoroutine(result):
