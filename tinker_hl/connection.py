@@ -38,7 +38,7 @@ from tinker_hl.errors import (
     TinkerError,
     secret_values,
 )
-from tinker_hl.events import EventBus, log_event
+from tinker_hl.events import EventBus, in_call, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
 from tinker_hl.progress_line import LINE, progress_wanted
 from tinker_hl.redaction import redacted, redacted_bytes
@@ -141,7 +141,16 @@ class Connection:
             circuits = circuits_of(self.server, self._breaker)
             response = await circuits.send(request, self.transport.send, self.clock, self._told_circuit)
         self.ever_answered = True
-        self.events.emit("answered", call, status=response.status, seconds=self.clock.now() - began)
+        seconds = self.clock.now() - began
+        self.events.emit(
+            "answered",
+            call,
+            status=response.status,
+            seconds=seconds,
+            method=request.method,
+            server=self.base_url,
+            operation=_operation(request),
+        )
         return response
 
     def url(self, path: str) -> str:
@@ -244,6 +253,12 @@ class Connection:
         Returns:
             The generated `Response`: `.status_code`, `.content`, `.headers`, `.parsed`.
         """
+        if in_call() or "." not in call.name:
+            return await self._request(function, call, arguments)
+        with self.events.call(call.name):
+            return await self._request(function, call, arguments)
+
+    async def _request(self, function: Callable[..., Awaitable[Any]], call: Call, arguments: Mapping[str, Any]) -> Any:
         try:
             await self.ready()
             return await call_generated(function, self.door(call), **arguments)
@@ -457,6 +472,11 @@ async def _close(connections: Sequence[Connection]) -> None:
         connection.end_calls()
     closings = (connection.transport.aclose() for connection in connections)
     await asyncio.gather(*closings, return_exceptions=True)
+
+
+def _operation(request: Request) -> str:
+    """The last part of what is posted to, which names an operation; other paths may end in names of things."""
+    return request.url.rpartition("/")[2].partition("?")[0] if request.method == "POST" else ""
 
 
 def _append_line(path: str, line: bytes) -> None:

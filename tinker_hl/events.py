@@ -5,20 +5,25 @@ holds no secret: no headers, no bodies. The bus knows nothing of what it carries
 never disturbs the call it was told about.
 """
 
+import asyncio
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import attrs
 
-__all__ = ["Event", "EventBus", "EventKind", "Listener", "log_event"]
+__all__ = ["Event", "EventBus", "EventKind", "Listener", "in_call", "log_event"]
 
 logger = logging.getLogger("tinker_hl")
 
 EventKind = Literal[
-    "queued",  # a call was made and its place in the order reserved
+    "queued",  # a public call was made, and its place in the order reserved
     "sent",  # the server accepted it and named a request
     "polled",  # the result was asked for and is not there yet
     "queue_state",  # the server said why a request waits
@@ -27,6 +32,7 @@ EventKind = Literal[
     "done",
     "failed",
     "cancelled",  # nobody waits for the result any more
+    "ended",  # a public call is over, whatever became of its requests
     "session_started",
     "session_ended",
     "heartbeat_failed",
@@ -55,9 +61,20 @@ class Event:
     """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `queue_state`, ..."""
     at: float = attrs.field(factory=time.time)
     """Seconds since the epoch."""
+    call_id: int | None = None
+    """A number of the public call that it belongs to, in this process; None for tasks in the background."""
 
 
 Listener = Callable[[Event], None]
+
+
+_call_id: ContextVar[int | None] = ContextVar("tinker_hl_call_id", default=None)
+_call_numbers = itertools.count(1)
+
+
+def in_call() -> bool:
+    """Whether what runs here belongs to a public call that was told of as queued."""
+    return _call_id.get() is not None
 
 
 class EventBus:
@@ -84,12 +101,65 @@ class EventBus:
         """Tell an event; free when nobody listens."""
         if not self._listeners:
             return
-        event = Event(kind=kind, call=call, request_id=request_id, detail=detail, fields=fields)
+        number = _call_id.get()
+        event = Event(kind=kind, call=call, request_id=request_id, detail=detail, fields=fields, call_id=number)
         for listener in self._listeners:
             try:
                 listener(event)
             except Exception:
                 logger.exception("an event listener failed on %s", event.kind)
+
+    @contextmanager
+    def call(self, call: str, detail: str = "") -> Iterator[None]:
+        """A public call, from here to the end of the block. What is told in it, and in its tasks, has its number."""
+        with self._numbered(call, detail):
+            try:
+                yield
+            except BaseException as error:
+                self._ended(call, error)
+                raise
+            self._ended(call, None)
+
+    @contextmanager
+    def call_of_future(self, call: str, detail: str = "") -> Iterator[Callable[[Future[Any]], None]]:
+        """The same for a call that ends with a future, which the block makes and hands to what it is given.
+
+        A block that raises is the end of its call.
+        """
+        with self._numbered(call, detail) as number:
+
+            def ends_with(future: Future[Any]) -> None:
+                future.add_done_callback(ended)
+
+            def ended(future: Future[Any]) -> None:
+                token = _call_id.set(number)
+                error = asyncio.CancelledError() if future.cancelled() else future.exception()
+                self._ended(call, error)
+                _call_id.reset(token)
+
+            try:
+                yield ends_with
+            except BaseException as error:
+                self._ended(call, error)
+                raise
+
+    @contextmanager
+    def _numbered(self, call: str, detail: str) -> Iterator[int]:
+        number = next(_call_numbers)
+        token = _call_id.set(number)
+        try:
+            self.emit("queued", call, detail=detail)
+            yield number
+        finally:
+            _call_id.reset(token)
+
+    def _ended(self, call: str, error: BaseException | None) -> None:
+        if error is None:
+            self.emit("ended", call, outcome="done")
+        elif isinstance(error, asyncio.CancelledError):
+            self.emit("ended", call, outcome="cancelled")
+        else:
+            self.emit("ended", call, outcome="failed", error_type=type(error).__name__)
 
 
 def log_event(event: Event) -> None:

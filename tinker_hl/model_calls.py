@@ -12,6 +12,7 @@ import copy
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,7 +41,7 @@ from tinker_hl.types import Datum, ForwardBackwardOutput
 
 __all__ = ["REFUSED", "ModelCalls", "MovedError", "Pass", "certainly_not_taken"]
 
-F = TypeVar("F")
+F = TypeVar("F", bound="Future[Any]")
 
 PARALLEL_CHUNKS = 8
 PAUSE_GRACE = 10.0
@@ -143,14 +144,16 @@ class ModelCalls:
             begin: Makes the call's future.
         """
         self.session.refuse_closed()
-        self.session.connection.events.emit("queued", call, detail=self._model_id or "")
-        turn = Turn(self.turns, call)
-        try:
-            self.turns.enter(turn)
-            return begin(turn)
-        except BaseException:
-            loop.event_loop().call_soon_threadsafe(turn.give_up)
-            raise
+        with self.session.connection.events.call_of_future(call, detail=self._model_id or "") as ends_with:
+            turn = Turn(self.turns, call)
+            try:
+                self.turns.enter(turn)
+                future = begin(turn)
+            except BaseException:
+                loop.event_loop().call_soon_threadsafe(turn.give_up)
+                raise
+            ends_with(future)
+            return future
 
     async def single(
         self,

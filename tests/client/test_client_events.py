@@ -1,12 +1,13 @@
 """Events: pushed as they happen, without secrets, and harmless when a listener is not."""
 
+import asyncio
 import logging
 
 import pytest
 from scripted_server import Reply, ScriptedServer
 
 import tinker_hl
-from tinker_hl import AdamParams
+from tinker_hl import AdamParams, loop
 from tinker_hl.events import Event, EventBus, log_event
 
 
@@ -23,16 +24,18 @@ def test_a_call_tells_its_way() -> None:
             Reply(503),
         ]
         training.optim_step(AdamParams()).result(10)
+        loop.run(asyncio.sleep(0)).result(10)  # the end is told after the result is there
         answers = [event.fields["status"] for event in events if event.kind == "answered"]
         assert answers == [200, 200, 200, 503, 200]
         events[:] = [event for event in events if event.kind != "answered"]
         told = [(event.kind, event.call) for event in events]
         assert told == [
             (kind, "TrainingClient.optim_step")
-            for kind in ("queued", "sent", "queue_state", "polled", "retried", "done")
+            for kind in ("queued", "sent", "queue_state", "polled", "retried", "done", "ended")
         ]
         assert "full house" in events[2].detail
-        assert events[1].request_id == events[-1].request_id
+        assert events[1].request_id == events[-2].request_id
+        assert len({event.call_id for event in events}) == 1
         unsubscribe()
         training.optim_step(AdamParams()).result(10)
         assert len(events) == len(told)

@@ -91,6 +91,10 @@ class Sampler:
             call: The public method.
             request: Everything but the addressing.
         """
+        with self.session.connection.events.call(call):
+            return await self._sample(call, request)
+
+    async def _sample(self, call: str, request: SampleRequest) -> SampleResponse:
         await self.session.opened()
         connection = self.session.connection
         room = backpressure_of(connection.server).sample(max(1, connection.capabilities.sample_max_concurrent_requests))

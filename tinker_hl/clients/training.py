@@ -434,7 +434,11 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
             calls.creation_ended(call)
             turn.give_up()
 
-        calls.start(call, lambda turn: APIFuture.__init__(self, run(turn), on_end=partial(end, turn)))
+        def begin(turn: Turn) -> APIFuture[TrainingClient]:
+            APIFuture.__init__(self, run(turn), on_end=partial(end, turn))
+            return self
+
+        calls.start(call, begin)
 
     def has_failed(self) -> bool:
         """Whether there will be no client."""
