@@ -13,7 +13,7 @@ import attrs
 
 from tinker_hl.errors import ConfigurationError
 
-__all__ = ["DataFileError", "Pair", "read_pairs", "split_pairs"]
+__all__ = ["DataFileError", "Pair", "parse_pair", "read_pairs", "split_pairs"]
 
 SPLITS: Final = ("train", "test")
 _SHOWN: Final = 60
@@ -54,13 +54,23 @@ def read_pairs(path: Path) -> list[Pair]:
         raise DataFileError(path, f"cannot be read: {error.strerror or error}") from error
     for number, content in enumerate(raw.split(b"\n"), start=1):
         if content.strip():
-            pairs.append(_pair(path, number, content))
+            pairs.append(parse_pair(path, number, content))
     if not pairs:
         raise DataFileError(path, "no pairs in it", hint=_form())
     return pairs
 
 
-def _pair(path: Path, number: int, content: bytes) -> Pair:
+def parse_pair(path: Path, number: int, content: bytes) -> Pair:
+    """One line of such a file.
+
+    Args:
+        path: The file, for errors.
+        number: Of the line, from 1.
+        content: The line.
+
+    Raises:
+        DataFileError: It is no such object.
+    """
     try:
         # Excel and friends begin a file with a byte order mark.
         record = json.loads(content.decode("utf-8-sig" if number == 1 else "utf-8"))
