@@ -220,7 +220,7 @@ PROMISES = (
     Promise(
         "P4", "From a result on the server to `.result()` / official", "<= 1.0x; p50 <= 5 ms", ("p04_result_latency",)
     ),
-    Promise("P5", "Reading 256 x 4,096 logprobs / official", "<= 1.0x", (), "issue 6"),
+    Promise("P5", "Reading 256 x 4,096 logprobs / official", "<= 1.0x", ("p05_reading_logprobs",)),
     Promise(
         "P6",
         "10,000 futures pending / official",

@@ -48,7 +48,7 @@ def test_a_broken_promise_and_a_missed_goal_are_shown_as_such() -> None:
     assert re.search(r"\| P2 \|.*not measured yet", text)
     assert re.search(r"\| R11 \|.*r11_load.*not measured yet", text)
     assert re.search(r"\| R4 \|.*\| held; not measured yet", text), "tests and a benchmark"
-    assert re.search(r"\| P5 \|.*not yet: issue 6", text)
+    assert re.search(r"\| N5 \|.*not yet: gradients", text)
 
 
 @pytest.mark.timeout(300)

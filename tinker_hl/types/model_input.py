@@ -1,7 +1,6 @@
 """What a model reads: chunks of text, images and audio, in order."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from tinker_hl.types.arrays import as_token_ids
 from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageAssetPointerChunk, ImageChunk
+from tinker_hl.types.listed_once import ListedOnce
 from tinker_hl.types.record import Record
 
 __all__ = ["EncodedTextChunk", "ModelInput", "ModelInputChunk"]
@@ -19,7 +19,7 @@ _SHOWN = 6
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class EncodedTextChunk(Record):
+class EncodedTextChunk(ListedOnce, Record):
     """Token ids. Takes a list, a tuple, a numpy array or a torch tensor of whole numbers from 0 to 2^31 - 1.
 
     The ids are copied, so that changing what was given changes nothing here.
@@ -29,11 +29,10 @@ class EncodedTextChunk(Record):
     """[N], read-only."""
     type: Literal["encoded_text"] = "encoded_text"
 
-    @cached_property
+    @property
     def tokens(self) -> list[int]:
         """The ids as Python numbers; made once, on first use."""
-        tokens: list[int] = self.ids.tolist()
-        return tokens
+        return self._listed(self.ids)
 
     @classmethod
     def adopt(cls, ids: NDArray[np.int32]) -> "EncodedTextChunk":

@@ -4,8 +4,7 @@ Torch is never imported unless a tensor is asked for; sparse conversions are don
 """
 
 import math
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -14,16 +13,18 @@ from numpy.typing import NDArray
 
 from tinker_hl.types.arrays import Array, TensorDtype, array_like, as_values, is_torch_tensor
 from tinker_hl.types.dataclass_view import DataclassView
+from tinker_hl.types.listed_once import ListedOnce
 from tinker_hl.types.record import Record
 
 __all__ = ["TensorData", "TensorDtype"]
 
 _SHOWN: Final = 6
 _DTYPES: Final = ("int64", "float32")
+_torch_from_numpy: Callable[[Any], Any] | None = None
 
 
 @attrs.frozen(init=False, eq=False, repr=False)
-class TensorData(DataclassView, Record):
+class TensorData(ListedOnce, DataclassView, Record):
     """A tensor, dense or compressed by rows (CSR).
 
     Invariant: the values are in `dtype`, C-contiguous and our own; what a caller gave is copied and then read-only, so
@@ -145,10 +146,10 @@ class TensorData(DataclassView, Record):
         """Column of each stored value, or None."""
         return None if self.col_indices is None else self.col_indices.tolist()
 
-    @cached_property
+    @property
     def data(self) -> list[Any]:
         """The (stored) values as one flat list; made once, on first use."""
-        return self.values.reshape(-1).tolist()
+        return self._listed(self.values)
 
     @property
     def nbytes(self) -> int:
@@ -163,11 +164,10 @@ class TensorData(DataclassView, Record):
         Args:
             pad_value: what stands where nothing is stored.
         """
-        pad = _pad(pad_value)
-        if self.crow_indices is None or self.shape is None:
-            return self.values
-        dense: Any = np.full(self.shape, pad, dtype=self.values.dtype)
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.crow_indices))
+        if self.crow_indices is None:
+            return self.values  # at once: a result is read this way, tensor by tensor
+        dense: Any = np.full(self.shape or (), _pad(pad_value), dtype=self.values.dtype)
+        rows = np.repeat(np.arange(dense.shape[0]), np.diff(self.crow_indices))
         dense[rows, self.col_indices] = self.values
         filled: Array = dense
         return filled
@@ -178,10 +178,9 @@ class TensorData(DataclassView, Record):
 
     def to_torch(self, pad_value: int = 0) -> Any:
         """The dense tensor; shares memory with results, copies what came from a caller. Raises `ImportError`."""
-        import torch
-
         array = self.to_numpy(pad_value)
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        from_numpy = _torch_from_numpy or _import_torch()
+        return from_numpy(array if array.flags.writeable else array.copy())
 
     def tolist(self, pad_value: int = 0) -> Any:
         """The dense values as nested lists."""
@@ -231,6 +230,15 @@ class TensorData(DataclassView, Record):
         shown = ", ".join(f"{value:.6g}" for value in flat[:_SHOWN].tolist())
         layout = ", sparse" if self.is_sparse else ""
         return f"TensorData([{shown}{more}], {self.dtype}, shape={self.shape}{layout})"
+
+
+def _import_torch() -> Callable[[Any], Any]:
+    """Looked up once: reading a result asks for each of its tensors."""
+    global _torch_from_numpy
+    import torch
+
+    _torch_from_numpy = torch.from_numpy
+    return torch.from_numpy
 
 
 def _wire_dtype(data: Any, dtype: str | None) -> TensorDtype:
