@@ -131,19 +131,34 @@ FAULTS: Final[Mapping[int, str]] = {
     27: "Telemetry sends messages and stack traces, to any server, unless one turns it off",
     28: "A tokenizer's remote code is run without asking",
     29: "Importing the package takes seconds, and imports torch where that is installed",
+    30: "The command line's help waits for the import of the whole package",
     31: "transformers is installed for one method",
     32: "The first tokenizer waits for the import of transformers",
+    33: "Bodies are encoded and results decoded on the event loop, while heartbeats wait",
     34: "Values are made into a list at each access; each appended token is a chunk of its own",
+    35: "Each parallel training request opens a client and a connection of its own, and keeps them",
+    36: "Limits on bytes under way are overshot by one large request",
+    37: "Dropped clients beat on and keep their connections until the process ends",
     38: "Examples of the documentation do not work: targets from a model input, `result.loss`",
     39: "Results lost pydantic's methods, types their constructors, clients their HTTP settings between releases",
+    40: "`RetryConfig` is not exported; timeouts, retries and the HTTP client cannot be set",
     41: "Arrays and tensors are refused as tokens, unsigned and bool arrays as values, tuples as loss inputs",
+    42: "No deadline for a call, no word of its progress, no local backend, no loop over all checkpoints",
+    43: "Cancelling a training call stops nothing; of a cancelled sample the server hears only sometimes",
+    44: "Sessions are not finished, or only by an explicit call",
+    45: "The command line: dates that are not ISO 8601, 0 after a failure, progress on stdout, mistakes and Ctrl-C "
+    "told as unexpected errors",
+    46: "Activations cannot be read or changed",
     47: "`max_tokens` of a sample is to become required one day",
+    48: "Settings that nothing reads; a round trip that is reported is never measured",
     49: "The two kinds of clients have different tokenizers, made with a keyword that transformers does not have",
     50: "The revisions of tokenizers that are code are out of date",
 }
 """Number -> what is wrong, in a few words. The numbers are those of the tests' names."""
 
 FAULTS_THAT_CANNOT_BE: Final[Mapping[int, str]] = {
+    46: "The API has no operation for it, so no client can have it. A base model of the local service is a folder, and "
+    "an adapter loads in plain peft, where torch's hooks do both.",
     47: "It stays optional: programs rely on that, and a service has a limit of its own.",
 }
 """Number -> why the fault cannot be had here, for those without a test."""

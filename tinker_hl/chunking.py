@@ -9,9 +9,9 @@ from typing import Final
 from tinker_hl.types.datum import Datum, as_tensor_data
 from tinker_hl.types.dmel_chunk import DmelChunk
 from tinker_hl.types.image_chunk import ImageChunk
-from tinker_hl.types.model_input import EncodedTextChunk, ModelInputChunk
+from tinker_hl.types.model_input import EncodedTextChunk, ModelInput, ModelInputChunk
 
-__all__ = ["MAX_BYTES", "MAX_ITEMS", "estimate_bytes", "plan_chunks"]
+__all__ = ["MAX_BYTES", "MAX_ITEMS", "estimate_bytes", "estimate_input_bytes", "plan_chunks"]
 
 MAX_ITEMS: Final = 1024
 MAX_BYTES: Final = 5_000_000
@@ -24,8 +24,14 @@ def estimate_bytes(datum: Datum) -> int:
     4 bytes a token, the bytes of images and audio, the length of a pointer's location; 4 or 8 bytes a stored number of
     a loss input, and 8 an index of a sparse one.
     """
-    read = sum(_chunk_bytes(chunk) for chunk in datum.model_input.chunks)
-    return read + sum(as_tensor_data(key, value).nbytes for key, value in datum.loss_fn_inputs.items())
+    return estimate_input_bytes(datum.model_input) + sum(
+        as_tensor_data(key, value).nbytes for key, value in datum.loss_fn_inputs.items()
+    )
+
+
+def estimate_input_bytes(model_input: ModelInput) -> int:
+    """The part of it that the model reads."""
+    return sum(_chunk_bytes(chunk) for chunk in model_input.chunks)
 
 
 def _chunk_bytes(chunk: ModelInputChunk) -> int:

@@ -84,8 +84,10 @@ class _Life:
         if self.ended:
             return
         self.ended = True
-        if self.heartbeat is not None:
-            self.heartbeat.cancel()
+        # Not kept: a cancelled task holds its frame, and so this object, in a circle that would hold the sockets open.
+        heartbeat, self.heartbeat = self.heartbeat, None
+        if heartbeat is not None:
+            heartbeat.cancel()
         if self.session_id is None or not self.owned:
             return
         patience = min(FINISH_POLICY.deadline, self.connection.policy.deadline)

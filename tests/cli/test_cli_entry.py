@@ -78,7 +78,7 @@ def test_asking_wrongly_is_2(arguments: list[str], capsys: pytest.CaptureFixture
         (KeyboardInterrupt(), entry.INTERRUPTED, ["Interrupted."]),
     ],
 )
-def test_what_went_wrong_is_a_line_and_a_code(
+def test_fault_45_what_went_wrong_is_a_line_and_a_code(
     failing: list[BaseException],
     capsys: pytest.CaptureFixture[str],
     error: BaseException,

@@ -24,6 +24,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    query: str = ""
 
     @property
     def json(self) -> Any:
@@ -75,7 +76,7 @@ class ScriptedServer:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        request = Seen(scope["method"], scope["path"], headers, message["body"])
+        request = Seen(scope["method"], scope["path"], headers, message["body"], scope["query_string"].decode())
         self.seen.append(request)
         reply = await self._reply(request)
         if reply is None:

@@ -110,7 +110,7 @@ def test_bytes_of_samples_being_submitted_are_limited() -> None:
     assert gate.most == 2
 
 
-def test_bytes_of_training_bodies_being_submitted_are_limited_and_one_that_is_too_large_goes_alone() -> None:
+def test_fault_36_bytes_of_training_bodies_are_limited_and_one_that_is_too_large_goes_alone() -> None:
     server = ScriptedServer(config={"fwdbwd_max_chunk_len": 1, "fwdbwd_dispatch_bytes_semaphore_size": 1})
     gate = Gate(wanted=1)
     values = {"weights": TensorData(data=[1.0, 1.0], dtype="float32", shape=[2])}

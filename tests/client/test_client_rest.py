@@ -445,6 +445,8 @@ WITHOUT_TWIN = {
     "get_server_capabilities",
     "get_telemetry",
     "get_weights_info_by_tinker_path",
+    "iter_training_runs",
+    "iter_user_checkpoints",
     "search_sessions",
     "whoami",
 }

@@ -9,6 +9,7 @@ import textwrap
 import time
 
 import pytest
+from client_bench import KEY, MODEL, SocketService
 from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
@@ -33,7 +34,7 @@ def until(condition: object, seconds: float = 10.0) -> bool:
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "success"), (ValueError, "errored"), (KeyboardInterrupt, "interrupted")]
 )
-def test_the_with_block_tells_how_it_ended(error: type[BaseException] | None, status: str) -> None:
+def test_fault_44_the_with_block_tells_how_it_ended(error: type[BaseException] | None, status: str) -> None:
     server = ScriptedServer()
     expected = contextlib.nullcontext() if error is None else pytest.raises(error)
     with expected, server.client() as service:
@@ -71,7 +72,7 @@ def test_a_server_that_knows_no_finish_is_let_be(status: int) -> None:
         service.create_lora_training_client("base").result(10)
 
 
-def test_a_dropped_client_does_not_live_on() -> None:
+def test_fault_37_a_dropped_client_does_not_live_on() -> None:
     server = ScriptedServer()
     service = server.client()
     training = service.create_lora_training_client("base").result(10)
@@ -97,6 +98,24 @@ def test_a_dropped_client_stops_to_tell_that_it_lives(monkeypatch: pytest.Monkey
     gc.collect()
     assert until(heartbeat.done)
     assert server.seen[-1].path.endswith("finish"), "and nothing is sent after its end"
+
+
+def test_fault_37_the_sockets_of_a_dropped_client_are_closed_and_its_heartbeat_ends(
+    monkeypatch: pytest.MonkeyPatch, socket_service: SocketService
+) -> None:
+    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
+    beats: list[tinker_hl.Event] = []
+    service = tinker_hl.ServiceClient(base_url=socket_service.base_url, api_key=KEY)
+    service.subscribe(lambda event: beats.append(event) if "heartbeat" in event.call else None)
+    service.create_sampling_client(base_model=MODEL).result(30)
+    transport = service._session.connection.transport
+    assert isinstance(transport, tinker_hl.NetworkTransport)
+    sockets = transport._session
+    assert sockets is not None
+    assert until(lambda: bool(beats))
+    del service
+    gc.collect()
+    assert until(lambda: sockets.closed), "no heartbeat can go out any more"
 
 
 def test_a_session_that_was_handed_on_is_not_finished_by_being_dropped() -> None:
@@ -155,7 +174,7 @@ def test_metadata_project_name_and_tags_are_sent(monkeypatch: pytest.MonkeyPatch
     assert created.json["sdk_version"]
 
 
-def test_the_interpreters_end_finishes_the_session() -> None:
+def test_fault_44_the_interpreters_end_finishes_the_session() -> None:
     program = textwrap.dedent("""
         import sys
         sys.path.insert(0, sys.argv[1])

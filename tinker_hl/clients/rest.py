@@ -35,6 +35,7 @@ from tinker_api.api.weights import copy_weights, get_weights_info
 from tinker_api.types import UNSET
 
 from tinker_hl.clients.admin import AdminClient, AuditEvents
+from tinker_hl.clients.pages import Pages
 from tinker_hl.clients.sessionless import SessionlessClient, parsed
 from tinker_hl.credentials import token_claims
 from tinker_hl.errors import APIResponseValidationError, APITimeoutError, ConfigurationError, RequestFailedError
@@ -45,6 +46,7 @@ from tinker_hl.session import json_body
 from tinker_hl.types import (
     AuditLogResponse,
     BillingUsageResponse,
+    Checkpoint,
     CheckpointArchiveUrlResponse,
     CheckpointsListResponse,
     CopyWeightsRequest,
@@ -145,6 +147,17 @@ class RestClient(SessionlessClient):
             project_id=UNSET if project_id is None else project_id,
         )
 
+    def iter_training_runs(
+        self, page_size: int = 100, access_scope: AccessScope = "owned", project_id: str | None = None
+    ) -> Pages[TrainingRun]:
+        """All training runs, newest first, for `for` and `async for`; see `list_training_runs`."""
+        return Pages(
+            lambda limit, offset: self.list_training_runs(limit, offset, access_scope, project_id).map(
+                lambda page: (page.training_runs, page.cursor)
+            ),
+            page_size,
+        )
+
     # Checkpoints.
 
     def list_checkpoints(self, training_run_id: str) -> APIFuture[CheckpointsListResponse]:
@@ -164,6 +177,15 @@ class RestClient(SessionlessClient):
             list_checkpoints.asyncio_detailed,
             limit=limit,
             offset=offset,
+        )
+
+    def iter_user_checkpoints(self, page_size: int = 100) -> Pages[Checkpoint]:
+        """All one's own checkpoints, for `for` and `async for`; the next page is asked for when it is needed."""
+        return Pages(
+            lambda limit, offset: self.list_user_checkpoints(limit, offset).map(
+                lambda page: (page.checkpoints, page.cursor)
+            ),
+            page_size,
         )
 
     def delete_checkpoint(self, training_run_id: str, checkpoint_id: str) -> APIFuture[None]:

@@ -21,6 +21,7 @@ from tinker_api.api.service import get_server_capabilities
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.call_settings import options_in_force
+from tinker_hl.chunking import estimate_input_bytes
 from tinker_hl.clients.sample_asking import answer_to
 from tinker_hl.errors import APIConnectionError, APIStatusError, NoProgressError, RateLimitError, TinkerError
 from tinker_hl.generated_client import EncodedBody
@@ -41,6 +42,7 @@ CANCELS = 64
 """Cancelled samples that the server is told of at once."""
 CLONE_BLOCK = 10**9
 INLINE_BYTES = 64 * 1024
+"""What is smaller is encoded and decoded at once; a worker thread would cost more than it saves."""
 SINCE_0_38 = ("topk_sample_logprobs", "prompt_alt_tokens_k", "record_stability_info")
 """Fields that are sent only when they are used: other servers may refuse what they do not know."""
 
@@ -171,7 +173,8 @@ class Sampler:
         clone = await self._clone_number()
         seq_id = clone * CLONE_BLOCK + next(self._numbers)
         addressed = attrs.evolve(request, sampling_session_id=self.sampling_session_id, seq_id=seq_id)
-        body = _body(addressed)
+        small = estimate_input_bytes(request.prompt) <= INLINE_BYTES
+        body = _body(addressed) if small else await loop.in_worker(_body, addressed)
         described = connection.call(
             call,
             headers={"X-Tinker-Sampling-Backpressure": "1"},

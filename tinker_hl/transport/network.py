@@ -72,6 +72,7 @@ class NetworkTransport:
         finally:
             self._under_way.discard(task)
             self._ended.discard(task)
+            del task  # or a cancelled task and this frame hold each other, and with them everything that called
 
     async def _followed(self, request: Request) -> Response:
         response = await self._once(request)
