@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 import tinker_local
+from tinker_hl import tokenizer as tokenizers_of_ours
 from tinker_hl.errors import ConfigurationError
 from tinker_hl.tokenizer import Tokenizer, _run, load_tokenizer, resolve_tokenizer_id
 from tinker_hl.tokenizer.sources import NEEDS_CODE
@@ -230,7 +231,7 @@ def test_pairs_and_rows_that_were_encoded_before(ours: Tokenizer, theirs: Any) -
         assert np.array_equal(mine.input_ids, reference["input_ids"])
         assert np.array_equal(mine.attention_mask, reference["attention_mask"])
     assert np.array_equal(ours.encode("hello", return_tensors="pt"), theirs.encode("hello", return_tensors="pt"))
-    assert ours("hello", return_length=True).length == len(ours.encode("hello"))
+    assert ours("hello", return_length=True).length == [len(ours.encode("hello"))]
     assert ours("hello", return_tensors="pt").to("cpu").input_ids.shape == (1, len(ours.encode("hello")))
 
 
@@ -424,6 +425,7 @@ def test_known_tokenizers_of_that_kind_are_pinned(model: str, revision: str, mon
         "transformers.AutoTokenizer.from_pretrained", lambda name, **options: asked.append((name, options)) or "made"
     )
     monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE", raising=False)
+    monkeypatch.setattr(tokenizers_of_ours, "tiktoken_is_there", lambda: False)
     with pytest.raises(ConfigurationError, match=revision):
         load_tokenizer(model)
     assert asked == []
@@ -488,6 +490,7 @@ def test_fault_50_a_pinned_revision_is_told_and_can_be_replaced(monkeypatch: pyt
         "transformers.AutoTokenizer.from_pretrained", lambda _name, **options: asked.append(options) or "made"
     )
     monkeypatch.delenv("TINKER_TRUST_REMOTE_CODE", raising=False)
+    monkeypatch.setattr(tokenizers_of_ours, "tiktoken_is_there", lambda: False)
     with pytest.raises(ConfigurationError, match="is Python code, revision newer"):
         load_tokenizer("moonshotai/Kimi-K3", revision="newer")
     _run.cache_clear()

@@ -1,15 +1,16 @@
 """Tokenizers without transformers: `load_tokenizer(model_name, tokenizer_id)`.
 
 The files are found by `sources`, read and used by `tokenizer`; chat templates are rendered by `chat_template`. Those
-that are code are `remote_code`, and need the user's agreement. The `tokenizers` library is imported when the first one
-is loaded.
+that are code are `remote_code`, and need the user's agreement; some of these `kimi` reads without their code. The
+`tokenizers` library is imported when the first one is loaded.
 """
 
 from functools import lru_cache
 from typing import Any, Literal
 
+from tinker_hl.tokenizer.kimi import KimiTokenizer, tiktoken_is_there
 from tinker_hl.tokenizer.remote_code import RemoteCode, agreed
-from tinker_hl.tokenizer.sources import find, resolve_tokenizer_id
+from tinker_hl.tokenizer.sources import files_of, find, resolve_tokenizer_id
 from tinker_hl.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["Tokenizer", "load_tokenizer", "resolve_tokenizer_id"]
@@ -29,7 +30,8 @@ def load_tokenizer(
         model_name: as the service names it, e.g. `Qwen/Qwen3-8B`, or a folder.
         tokenizer_id: a hub name or a folder; wins over what follows from `model_name`.
         trust_remote_code: whether a tokenizer that is Python code on the hub may run here; None leaves it to
-            `TINKER_TRUST_REMOTE_CODE`. Such a one is made by transformers and has at least the same methods.
+            `TINKER_TRUST_REMOTE_CODE`. Such a one is made by transformers and has at least the same methods. Without
+            agreement Kimi's are read by tiktoken, where that is installed (the extra `kimi`).
         backend: `"transformers"` gives what `AutoTokenizer` makes of the same files.
         revision: a commit, branch or tag of the hub's repository; None is the pin of a tokenizer that is code, and else
             the newest.
@@ -45,6 +47,8 @@ def load_tokenizer(
     name = resolve_tokenizer_id(model_name, tokenizer_id)
     found = _found(name, revision)
     if isinstance(found, RemoteCode) and not agreed(trust_remote_code):
+        if found.reads_without and backend == "tokenizers" and tiktoken_is_there():
+            return _read_without(found.name, found.revision)
         raise found.refuse()
     if isinstance(found, Tokenizer) and backend == "tokenizers":
         return found
@@ -56,6 +60,11 @@ def load_tokenizer(
 def _found(name: str, revision: str | None) -> Tokenizer | RemoteCode:
     found = find(name, revision)
     return found if isinstance(found, RemoteCode) else Tokenizer.from_files(name, found)
+
+
+@lru_cache(maxsize=32)
+def _read_without(name: str, revision: str | None) -> Tokenizer:
+    return KimiTokenizer.from_files(name, files_of(name, revision))
 
 
 @lru_cache(maxsize=32)

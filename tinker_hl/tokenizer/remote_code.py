@@ -29,11 +29,13 @@ class RemoteCode:
         name: a hub name or a folder.
         revision: the commit that is known to be good; None is the newest.
         is_code: whether code that comes with the files may run.
+        reads_without: whether its files can also be read here, without the code.
     """
 
     name: str
     revision: str | None = None
     is_code: bool = True
+    reads_without: bool = False
 
     def refuse(self) -> ConfigurationError:
         """What is raised without agreement."""
@@ -44,6 +46,7 @@ class RemoteCode:
                 f"If you trust it, set {VARIABLE}=1, or call "
                 f"tinker_hl.tokenizer.load_tokenizer({self.name!r}, trust_remote_code=True). "
                 "Both need transformers, which is in tinker-hl[local]."
+                + (" Without its code it is read by tiktoken: pip install 'tinker-hl[kimi]'." * self.reads_without)
             ),
         )
 

@@ -3,19 +3,16 @@
 Knows names and files, nothing of what is in them.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.tokenizer.files import MAIN_FILE, OTHER_FILES, RANKS_FILE, SETTINGS_FILE, read_json
+from tinker_hl.tokenizer.kimi import is_kimi
 from tinker_hl.tokenizer.remote_code import RemoteCode
 
-__all__ = ["find", "resolve_tokenizer_id"]
-
-MAIN_FILE: Final = "tokenizer.json"
-SETTINGS_FILE: Final = "tokenizer_config.json"
-OTHER_FILES: Final = (SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
+__all__ = ["files_of", "find", "resolve_tokenizer_id"]
 
 _HINT: Final = (
     "Check the name and the network; a gated model needs HF_TOKEN. "
@@ -33,7 +30,7 @@ NEEDS_CODE: Final[Mapping[str, str]] = {
     "moonshotai/Kimi-K2.6": "b5aabbfb20227ed42becbf5541dbffd213942c58",
     "moonshotai/Kimi-K3": "f831ab66814297da540d832a5235f8e904f29d06",
 }
-"""Tokenizers that are Python code on the hub, with the revision that is known to be good."""
+"""Tokenizers that are Python code on the hub, all of them Kimi's, with the revision that is known to be good."""
 
 
 def resolve_tokenizer_id(model_name: str, tokenizer_id: str | None = None) -> str:
@@ -80,7 +77,7 @@ def find(name: str, revision: str | None = None) -> Mapping[str, Path] | RemoteC
             hint="Install tml-renderers (it brings tml_tokenizers) and load the tokenizer with it.",
         )
     if name in NEEDS_CODE:
-        return RemoteCode(name, revision or NEEDS_CODE[name])
+        return RemoteCode(name, revision or NEEDS_CODE[name], reads_without=True)
     return _files_or_code(
         name, _from_hub(name, revision), f"the model {name} has no {MAIN_FILE} on the hub", _HINT, revision
     )
@@ -91,30 +88,33 @@ def _files_or_code(
 ) -> Mapping[str, Path] | RemoteCode:
     if MAIN_FILE in found:
         return found
-    if SETTINGS_FILE in found and "auto_map" in _settings(found[SETTINGS_FILE]):
-        return RemoteCode(name, revision)
+    settings = read_json(found[SETTINGS_FILE]) if SETTINGS_FILE in found else {}
+    if "auto_map" in settings:
+        return RemoteCode(name, revision, reads_without=is_kimi(found, settings))
     raise ConfigurationError(refusal, hint=hint)
 
 
-def _settings(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is no JSON: {error}") from error
-    return value if isinstance(value, dict) else {}
+def files_of(name: str, revision: str | None) -> Mapping[str, Path]:
+    """File name -> path, of a tokenizer that is code, but can be read without.
+
+    Raises:
+        ConfigurationError: they are out of reach.
+    """
+    folder = Path(name)
+    return _present(folder) if folder.is_dir() else _from_hub(name, revision)
 
 
 def _from_hub(name: str, revision: str | None) -> Mapping[str, Path]:
     """From the hub's cache on this machine if it has both main files, so that a cached one needs no network."""
     from huggingface_hub import snapshot_download  # tokenizers depends on it; slow to import
 
-    patterns = [MAIN_FILE, *OTHER_FILES]
+    patterns = [MAIN_FILE, RANKS_FILE, *OTHER_FILES]
     try:
         cached = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True)
         found = _present(Path(cached))
     except (OSError, ValueError):
         found = {}  # not in the cache
-    if MAIN_FILE in found and SETTINGS_FILE in found:
+    if SETTINGS_FILE in found and (MAIN_FILE in found or RANKS_FILE in found):
         return found
     try:
         found = _present(Path(snapshot_download(name, revision=revision, allow_patterns=patterns)))
@@ -124,7 +124,7 @@ def _from_hub(name: str, revision: str | None) -> Mapping[str, Path]:
 
 
 def _present(folder: Path) -> dict[str, Path]:
-    return {file: folder / file for file in (MAIN_FILE, *OTHER_FILES) if (folder / file).is_file()}
+    return {file: folder / file for file in (MAIN_FILE, RANKS_FILE, *OTHER_FILES) if (folder / file).is_file()}
 
 
 def _first_line(name: str, error: Exception) -> str:

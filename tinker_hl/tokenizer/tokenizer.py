@@ -1,56 +1,56 @@
 """A tokenizer with the methods that research code calls, on the `tokenizers` library.
 
-It does what transformers' fast tokenizer does with the same files: same ids, same text. It does not clean up spaces
-after decoding (nor does transformers, for byte-pair tokenizers), and it knows nothing of where its files came from.
+It does what transformers' fast tokenizer does with the same files: same ids, same text. It knows nothing of where its
+files came from.
 """
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import Any, Final, Literal, overload
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.tokenizer.backend import Backend
 from tinker_hl.tokenizer.continuation import cut, marked
 from tinker_hl.tokenizer.encoding import Encoding, as_tensors, pad_rows, row_length
-
-if TYPE_CHECKING:
-    import tokenizers
+from tinker_hl.tokenizer.files import settings_of, write
+from tinker_hl.tokenizer.special_tokens import SpecialTokens, items
 
 __all__ = ["Encoding", "Tokenizer"]
 
-SPECIAL_NAMES: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TYPE_IDS_CLASSES: Final = frozenset(
+    {"BertTokenizer", "BertJapaneseTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "RoFormerTokenizer"}
+)
+"""Classes of transformers whose models read `token_type_ids`, where the settings do not say what a model reads."""
+SPACES: Final = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
+"""What loses its spaces where `clean_up_tokenization_spaces` is on, in this order."""
 
 
-class Tokenizer:
+class Tokenizer(SpecialTokens):
     """Text to token ids and back."""
 
     is_fast: Final = True
 
-    def __init__(
-        self, backend: "tokenizers.Tokenizer", settings: Mapping[str, Any] | None = None, name_or_path: str = ""
-    ) -> None:
+    def __init__(self, backend: Backend, settings: Mapping[str, Any] | None = None, name_or_path: str = "") -> None:
         """Wrap a loaded tokenizer.
 
         Args:
-            backend: of the `tokenizers` library; its padding and truncation are switched off.
+            backend: a `tokenizers.Tokenizer`, or what is like one; its padding and truncation are switched off.
             settings: what `tokenizer_config.json` says.
             name_or_path: for the user to read.
         """
         backend.no_padding()
         backend.no_truncation()
-        self.backend_tokenizer = backend
         self.name_or_path = name_or_path
         self.init_kwargs = dict(settings or {})
         self.chat_template: Any = self.init_kwargs.get("chat_template")
         self.model_max_length = int(self.init_kwargs.get("model_max_length") or 10**30)
-        self.special_tokens_map: dict[str, str] = {
-            name: text for name in SPECIAL_NAMES if (text := _content(self.init_kwargs.get(name))) is not None
-        }
+        self.model_input_names = _model_input_names(self.init_kwargs)
+        self.clean_up_tokenization_spaces = bool(self.init_kwargs.get("clean_up_tokenization_spaces"))
         self.padding_side: Literal["left", "right"] = _side(self.init_kwargs.get("padding_side"))
         self.truncation_side: Literal["left", "right"] = _side(self.init_kwargs.get("truncation_side"))
-        self._cutting: tuple[int, tokenizers.Tokenizer] | None = None
-        self._add_special_tokens()
+        self._cutting: tuple[Any, Backend] | None = None
+        super().__init__(backend, self.init_kwargs)
 
     @classmethod
     def from_files(cls, name: str, files: Mapping[str, Path]) -> "Tokenizer":
@@ -61,21 +61,18 @@ class Tokenizer:
             backend = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
         except Exception as error:  # the library raises bare `Exception`
             raise ConfigurationError(f"the tokenizer.json of {name} cannot be read: {error}") from error
-        settings: dict[str, Any] = {}
-        for file in ("special_tokens_map.json", "tokenizer_config.json"):
-            if file in files:
-                settings |= {key: value for key, value in _json(files[file]).items() if value is not None}
-        if "chat_template.jinja" in files:
-            settings["chat_template"] = files["chat_template.jinja"].read_text(encoding="utf-8")
-        return cls(backend, settings, name)
+        return cls(backend, settings_of(files), name)
 
-    def _add_special_tokens(self) -> None:
-        """Make sure that each special token of the settings is one of the vocabulary, as transformers does."""
-        from tokenizers import AddedToken
+    def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
+        """Write the files that this tokenizer, or transformers, is made from.
 
-        missing = [text for text in self.all_special_tokens if self.backend_tokenizer.token_to_id(text) is None]
-        if missing:
-            self.backend_tokenizer.add_special_tokens([AddedToken(text, special=True) for text in missing])
+        Returns:
+            Their paths.
+        """
+        settings = {**self.init_kwargs, **self.special_tokens_map, "padding_side": self.padding_side}
+        if self.additional_special_tokens:
+            settings["additional_special_tokens"] = self.additional_special_tokens
+        return write(Path(save_directory), self.backend_tokenizer, settings, self.chat_template)
 
     def encode(self, text: str, text_pair: str | None = None, add_special_tokens: bool = True, **options: Any) -> Any:
         """Token ids of a text: a list, or an array with `return_tensors`.
@@ -91,14 +88,43 @@ class Tokenizer:
         ids: list[int] = self.backend_tokenizer.encode(text, text_pair, add_special_tokens=add_special_tokens).ids
         return ids
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **_ignored: Any) -> str:
-        """The text of token ids: one id, a list, a numpy array or a torch tensor."""
-        text: str = self.backend_tokenizer.decode(_ids(token_ids), skip_special_tokens=skip_special_tokens)
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **_ignored: Any,
+    ) -> str:
+        """The text of token ids: one id, a list, a numpy array or a torch tensor.
+
+        Args:
+            token_ids: of the vocabulary.
+            skip_special_tokens: leave special tokens out.
+            clean_up_tokenization_spaces: take the spaces before punctuation away; None is what the settings say. The
+                spaces of byte-pair tokenizers are the text's own, and stay.
+        """
+        text = self.backend_tokenizer.decode(_ids(token_ids), skip_special_tokens=skip_special_tokens)
+        wanted = self.clean_up_tokenization_spaces
+        if clean_up_tokenization_spaces is not None:
+            wanted = clean_up_tokenization_spaces
+        if wanted and type(getattr(self.backend_tokenizer, "model", None)).__name__ in (
+            "WordPiece",
+            "Unigram",
+            "WordLevel",
+        ):
+            for spaced in SPACES:
+                text = text.replace(spaced, spaced.strip())
         return text
 
-    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **_ignored: Any) -> list[str]:
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **_ignored: Any,
+    ) -> list[str]:
         """One text a sequence of token ids."""
-        return [self.decode(token_ids, skip_special_tokens) for token_ids in sequences]
+        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def __call__(
         self,
@@ -113,6 +139,7 @@ class Tokenizer:
         padding_side: Literal["left", "right"] | None = None,
         return_tensors: str | None = None,
         return_attention_mask: bool = True,
+        return_token_type_ids: bool | None = None,
         return_offsets_mapping: bool = False,
         return_special_tokens_mask: bool = False,
         return_length: bool = False,
@@ -124,15 +151,17 @@ class Tokenizer:
             text_pair: second ones, joined as the tokenizer joins pairs.
             add_special_tokens: put what the tokenizer puts around a text.
             padding: True or `"longest"` fills rows up to the longest, `"max_length"` to `max_length`.
-            truncation: cut the texts so that a row has at most `max_length` tokens, special ones included.
+            truncation: cut the texts so that a row has at most `max_length` tokens, special ones included; of a pair
+                the longer text (True or `"longest_first"`), or `"only_first"`, `"only_second"`.
             max_length: tokens; None is `model_max_length` when there is one.
             pad_to_multiple_of: rows are filled up to a multiple of it.
             padding_side: None is the tokenizer's.
             return_tensors: `"np"` or `"pt"` gives int64 arrays [texts, tokens], of one row for one text.
             return_attention_mask: 1 for a token, 0 for filling.
+            return_token_type_ids: 0 for the first text, 1 for the second; None gives them where the model reads them.
             return_offsets_mapping: characters of the text that each token stands for, as (start, end).
             return_special_tokens_mask: 1 for a token that was put around the text.
-            return_length: tokens of each row.
+            return_length: tokens of each row, a list also for one text.
 
         Raises:
             ValueError: padding without a padding token, rows that make no array, an option out of range.
@@ -141,10 +170,11 @@ class Tokenizer:
         pairs = [text_pair] if isinstance(text_pair, str) else text_pair
         limit = max_length if max_length is not None else self._own_limit()
         inputs: Any = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        encoded = self._truncating(None if truncation in (False, None, "do_not_truncate") else limit).encode_batch(
-            inputs, add_special_tokens=add_special_tokens
-        )
+        encoded = self._truncating(truncation, limit).encode_batch(inputs, add_special_tokens=add_special_tokens)
         columns: dict[str, list[list[Any]]] = {"input_ids": [one.ids for one in encoded]}
+        by_model = "token_type_ids" in self.model_input_names
+        if by_model if return_token_type_ids is None else return_token_type_ids:
+            columns["token_type_ids"] = [one.type_ids for one in encoded]
         if return_attention_mask:
             columns["attention_mask"] = [one.attention_mask for one in encoded]
         if return_offsets_mapping:
@@ -153,10 +183,10 @@ class Tokenizer:
             columns["special_tokens_mask"] = [one.special_tokens_mask for one in encoded]
         columns = self._padded(columns, padding, limit, pad_to_multiple_of, padding_side)
         result: dict[str, Any] = dict(columns)
-        if return_length:
-            result["length"] = [len(row) for row in columns["input_ids"]]
         if isinstance(text, str) and return_tensors is None:
             result = {name: rows[0] for name, rows in result.items()}
+        if return_length:
+            result["length"] = [len(row) for row in columns["input_ids"]]
         return as_tensors(result, return_tensors)
 
     def pad(
@@ -185,15 +215,22 @@ class Tokenizer:
     def _own_limit(self) -> int | None:
         return self.model_max_length if self.model_max_length < 10**20 else None
 
-    def _truncating(self, limit: int | None) -> "tokenizers.Tokenizer":
+    def _truncating(self, truncation: bool | str | None, limit: int | None) -> Backend:
         """The backend, or a copy of it that cuts at `limit`: the shared one is never changed, other threads use it."""
-        if limit is None:
+        if truncation in (False, None, "do_not_truncate") or limit is None:
             return self.backend_tokenizer
-        if self._cutting is None or self._cutting[0] != limit:
+        strategy = "longest_first" if truncation is True else str(truncation)
+        if strategy not in ("longest_first", "only_first", "only_second"):
+            raise ValueError(
+                f"truncation must be True, False, 'longest_first', 'only_first' or 'only_second': {truncation}"
+            )
+        key = limit, strategy, self.truncation_side
+        cutting = self._cutting
+        if cutting is None or cutting[0] != key:
             backend = copy.deepcopy(self.backend_tokenizer)
-            backend.enable_truncation(limit, direction=self.truncation_side)
-            self._cutting = limit, backend
-        return self._cutting[1]
+            backend.enable_truncation(limit, strategy=strategy, direction=self.truncation_side)
+            self._cutting = cutting = key, backend
+        return cutting[1]
 
     def _padded(
         self,
@@ -328,103 +365,43 @@ class Tokenizer:
             return wanted
         raise ValueError(f"the tokenizer {self.name_or_path} has no chat template; give one as chat_template=")
 
-    def _special(self, name: str) -> int | None:
-        text = self.special_tokens_map.get(name)
-        token_id: int | None = None if text is None else self.backend_tokenizer.token_to_id(text)
-        return token_id
-
-    def _set_special(self, name: str, token: str | None) -> None:
-        """What code does that sets `tokenizer.pad_token = tokenizer.eos_token`; the token joins the vocabulary."""
-        if token is None:
-            self.special_tokens_map.pop(name, None)
-            return
-        self.special_tokens_map[name] = token
+    def vocabulary_changed(self) -> None:
+        """A copy of the old vocabulary is of no use any more."""
         self._cutting = None
-        self._add_special_tokens()
 
-    @property
-    def bos_token(self) -> str | None:
-        """Begins a text."""
-        return self.special_tokens_map.get("bos_token")
+    def add_tokens(self, new_tokens: str | Sequence[Any], special_tokens: bool = False) -> int:
+        """Put tokens into the vocabulary; a model has to be resized by as many rows as were new.
 
-    @bos_token.setter
-    def bos_token(self, token: str | None) -> None:
-        self._set_special("bos_token", token)
+        Args:
+            new_tokens: texts, or the `tokenizers` library's `AddedToken`.
+            special_tokens: whether a decoding without special tokens leaves them out.
+        """
+        tokens = [new_tokens] if isinstance(new_tokens, str) else list(new_tokens)
+        add = self.backend_tokenizer.add_special_tokens if special_tokens else self.backend_tokenizer.add_tokens
+        added = add(tokens)
+        self.vocabulary_changed()
+        return added
 
-    @property
-    def bos_token_id(self) -> int | None:
-        """Its id."""
-        return self._special("bos_token")
-
-    @property
-    def eos_token(self) -> str | None:
-        """Ends a text."""
-        return self.special_tokens_map.get("eos_token")
-
-    @eos_token.setter
-    def eos_token(self, token: str | None) -> None:
-        self._set_special("eos_token", token)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Its id."""
-        return self._special("eos_token")
-
-    @property
-    def pad_token(self) -> str | None:
-        """Fills a row."""
-        return self.special_tokens_map.get("pad_token")
-
-    @pad_token.setter
-    def pad_token(self, token: str | None) -> None:
-        self._set_special("pad_token", token)
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Its id."""
-        return self._special("pad_token")
-
-    @property
-    def unk_token(self) -> str | None:
-        """Stands for what the vocabulary does not have."""
-        return self.special_tokens_map.get("unk_token")
-
-    @unk_token.setter
-    def unk_token(self, token: str | None) -> None:
-        self._set_special("unk_token", token)
-
-    @property
-    def unk_token_id(self) -> int | None:
-        """Its id."""
-        return self._special("unk_token")
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """Special tokens of the settings, each once."""
-        more = [_content(token) for token in _list(self.init_kwargs.get("additional_special_tokens"))]
-        more += [_content(token) for token in _list(self.init_kwargs.get("extra_special_tokens"))]
-        return list(dict.fromkeys([*self.special_tokens_map.values(), *(text for text in more if text is not None)]))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """Their ids."""
-        ids = (self.backend_tokenizer.token_to_id(text) for text in self.all_special_tokens)
-        return [token_id for token_id in ids if token_id is not None]
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many tokens are put around a text, or a pair of texts."""
+        return self.backend_tokenizer.num_special_tokens_to_add(pair)
 
     @property
     def vocab_size(self) -> int:
         """Tokens without the added ones."""
-        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
-        return size
+        return self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
 
     def get_vocab(self) -> dict[str, int]:
         """Token -> id, added ones included."""
-        vocabulary: dict[str, int] = self.backend_tokenizer.get_vocab(with_added_tokens=True)
-        return vocabulary
+        return self.backend_tokenizer.get_vocab(with_added_tokens=True)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Token -> id, of the added ones."""
+        plain = self.backend_tokenizer.get_vocab(with_added_tokens=False)
+        return {token: token_id for token, token_id in self.get_vocab().items() if token not in plain}
 
     def __len__(self) -> int:
-        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
-        return size
+        return self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name_or_path!r}, {len(self)} tokens)"
@@ -434,32 +411,23 @@ def _side(value: Any) -> Literal["left", "right"]:
     return "left" if value == "left" else "right"
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is no JSON: {error}") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _content(token: Any) -> str | None:
-    """A special token's text: the settings have it bare, or with how it is to be matched."""
-    if isinstance(token, Mapping):
-        token = token.get("content")
-    return token if isinstance(token, str) else None
-
-
-def _list(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return list(value) if isinstance(value, (list, tuple)) else []
+def _model_input_names(settings: Mapping[str, Any]) -> list[str]:
+    """What calling the tokenizer gives: as the settings say, or as the class of transformers that they name does."""
+    if told := items(settings.get("model_input_names")):
+        return [str(name) for name in told]
+    kind = str(settings.get("tokenizer_class") or "").removesuffix("Fast")
+    return (
+        ["input_ids", "token_type_ids", "attention_mask"]
+        if kind in TYPE_IDS_CLASSES
+        else ["input_ids", "attention_mask"]
+    )
 
 
 def _named_templates(template: Any) -> dict[str, str]:
     """One template under the name `default`, or several under their own."""
     if isinstance(template, str):
         return {"default": template}
-    return {entry["name"]: entry["template"] for entry in _list(template) if isinstance(entry, Mapping)}
+    return {entry["name"]: entry["template"] for entry in items(template) if isinstance(entry, Mapping)}
 
 
 def _ids(token_ids: Any) -> list[int]:
