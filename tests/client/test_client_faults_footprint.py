@@ -90,12 +90,12 @@ LONG_SAMPLE = {"sequences": [{"stop_reason": "stop", "tokens": list(range(LONG))
     [
         (long_pass, model_calls.proto_codec, "encode_datum", {}),
         (long_pass, model_calls.json_codec, "encode_datum", None),
-        (long_pass, model_calls, "_build", None),
+        (long_pass, model_calls, "_compressed", {"proto_compress_fwdbwd": True}),
         (long_pass, model_calls, "forward_backward_output", None),
         (long_sample, sampler, "_body", None),
         (long_sample, sampler, "answer_to", None),
     ],
-    ids=["protobuf datums", "JSON datums", "a body", "a result", "a prompt", "samples"],
+    ids=["protobuf datums", "JSON datums", "a compressed body", "a result", "a prompt", "samples"],
 )
 def test_fault_33_heartbeats_go_on_while_something_large_is_encoded_or_decoded(
     monkeypatch: pytest.MonkeyPatch,
