@@ -89,10 +89,12 @@ class ModelCalls:
 
     Args:
         session: What the model belongs to.
+        verifies: Whether the results of passes are to be verified; whoever makes passes does so.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, verifies: bool = False) -> None:
         self.session = session
+        self.verifies = verifies
         self.turns = Turns(certainly_not_taken, self._broken_error)
         self.states = SavedStates()
         self.notices = PauseNotices("Training", PAUSE_GRACE)

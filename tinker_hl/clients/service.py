@@ -121,6 +121,8 @@ class ServiceClient:
         train_unembed: bool = True,
         user_metadata: dict[str, str] | None = None,
         optimizer: OptimizerConfig | None = None,
+        *,
+        verify: bool = False,
     ) -> PendingTrainingClient:
         """Make a fresh LoRA adapter on a base model.
 
@@ -133,6 +135,8 @@ class ServiceClient:
             train_unembed: Whether the output layer has.
             user_metadata: Kept with the training run.
             optimizer: The family of optimizer; AdamW unless told.
+            verify: Whether every pass's result is held against the loss's formula (docs/losses.md); one that differs is
+                a `VerificationError`.
 
         Returns:
             A future that can also be used as the client itself.
@@ -148,7 +152,7 @@ class ServiceClient:
             lora_config=lora,
             optimizer_config=optimizer or AdamOptimizerConfig(),
         )
-        calls, call = ModelCalls(self._session), "ServiceClient.create_lora_training_client"
+        calls, call = ModelCalls(self._session, verifies=verify), "ServiceClient.create_lora_training_client"
         return PendingTrainingClient(calls, call, lambda turn: make_fresh(calls, call, request))
 
     async def create_lora_training_client_async(
@@ -161,10 +165,12 @@ class ServiceClient:
         train_unembed: bool = True,
         user_metadata: dict[str, str] | None = None,
         optimizer: OptimizerConfig | None = None,
+        *,
+        verify: bool = False,
     ) -> TrainingClient:
         """See `create_lora_training_client`; the result is the client."""
         return await self.create_lora_training_client(
-            base_model, rank, seed, train_mlp, train_attn, train_unembed, user_metadata, optimizer
+            base_model, rank, seed, train_mlp, train_attn, train_unembed, user_metadata, optimizer, verify=verify
         )
 
     def create_training_client_from_state(
@@ -174,6 +180,8 @@ class ServiceClient:
         user_metadata: dict[str, str] | None = None,
         weights_access_token: str | None = None,
         optimizer: OptimizerConfig | None = None,
+        *,
+        verify: bool = False,
     ) -> PendingTrainingClient:
         """Go on from saved weights, with a fresh optimizer.
 
@@ -183,12 +191,19 @@ class ServiceClient:
             user_metadata: Kept with the new training run.
             weights_access_token: For a checkpoint of somebody else.
             optimizer: The family of optimizer.
+            verify: As in `create_lora_training_client`.
 
         Returns:
             A future that can also be used as the client itself.
         """
         return self._from_state(
-            path, base_model, user_metadata, weights_access_token, optimizer=optimizer, with_optimizer=False
+            path,
+            base_model,
+            user_metadata,
+            weights_access_token,
+            optimizer=optimizer,
+            with_optimizer=False,
+            verify=verify,
         )
 
     async def create_training_client_from_state_async(
@@ -198,10 +213,12 @@ class ServiceClient:
         user_metadata: dict[str, str] | None = None,
         weights_access_token: str | None = None,
         optimizer: OptimizerConfig | None = None,
+        *,
+        verify: bool = False,
     ) -> TrainingClient:
         """See `create_training_client_from_state`; the result is the client."""
         return await self.create_training_client_from_state(
-            path, base_model, user_metadata, weights_access_token, optimizer
+            path, base_model, user_metadata, weights_access_token, optimizer, verify=verify
         )
 
     def create_training_client_from_state_with_optimizer(
@@ -210,12 +227,16 @@ class ServiceClient:
         base_model: str | None = None,
         user_metadata: dict[str, str] | None = None,
         weights_access_token: str | None = None,
+        *,
+        verify: bool = False,
     ) -> PendingTrainingClient:
         """Go on from a saved state exactly where it was, the optimizer's state included.
 
         See `create_training_client_from_state` for the arguments.
         """
-        return self._from_state(path, base_model, user_metadata, weights_access_token, with_optimizer=True)
+        return self._from_state(
+            path, base_model, user_metadata, weights_access_token, with_optimizer=True, verify=verify
+        )
 
     async def create_training_client_from_state_with_optimizer_async(
         self,
@@ -223,10 +244,12 @@ class ServiceClient:
         base_model: str | None = None,
         user_metadata: dict[str, str] | None = None,
         weights_access_token: str | None = None,
+        *,
+        verify: bool = False,
     ) -> TrainingClient:
         """See `create_training_client_from_state_with_optimizer`; the result is the client."""
         return await self.create_training_client_from_state_with_optimizer(
-            path, base_model, user_metadata, weights_access_token
+            path, base_model, user_metadata, weights_access_token, verify=verify
         )
 
     # Losses.
@@ -398,6 +421,7 @@ class ServiceClient:
         *,
         optimizer: OptimizerConfig | None = None,
         with_optimizer: bool,
+        verify: bool,
     ) -> PendingTrainingClient:
         if isinstance(base_model, Mapping):
             # Release 0.7 of the official SDK has the metadata in this place, and no base model.
@@ -412,7 +436,8 @@ class ServiceClient:
             weights_access_token=weights_access_token,
         )
         suffix = "_with_optimizer" if with_optimizer else ""
-        calls, call = ModelCalls(self._session), f"ServiceClient.create_training_client_from_state{suffix}"
+        calls = ModelCalls(self._session, verifies=verify)
+        call = f"ServiceClient.create_training_client_from_state{suffix}"
         return PendingTrainingClient(calls, call, lambda turn: make_from_state(calls, turn, request))
 
 

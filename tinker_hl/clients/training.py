@@ -278,7 +278,7 @@ class TrainingClient(CheckpointVerbs):
             known = calls.successor
             if isinstance(known, PendingTrainingClient) and not known.has_failed():
                 return known
-            new = ModelCalls(calls.session)
+            new = ModelCalls(calls.session, verifies=calls.verifies)
 
             async def make(first: Turn) -> TrainedModel:
                 return await Recovery(calls, new, first, path).run(await self._made())
@@ -381,8 +381,26 @@ class TrainingClient(CheckpointVerbs):
     ) -> APIFuture[ForwardBackwardOutput]:
         name, settings = checked_loss(loss_fn, loss_fn_config)
         work = Pass(call=call, data=_checked(data, name), loss_fn=name, loss_fn_config=settings, backward=backward)
+        if self._calls.verifies:
+            _refuse_unknown_settings(name, settings)
+        return self._ordered(call, lambda turn: self._run_pass(turn, work))
+
+    async def _run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:
+        """Make a pass; verify its result, if this client does so."""
         calls = self._calls
-        return self._ordered(call, lambda turn: calls.run_pass(turn, work))
+        output = await calls.run_pass(turn, work, keep=keep)
+        if not calls.verifies:
+            return output
+        from tinker_hl.losses.verification import Expectation, verify_pass
+
+        def forward(data: Sequence[Datum]) -> APIFuture[ForwardBackwardOutput]:
+            again = attrs.evolve(work, data=data, backward=False, chunks=None)
+            return self._ordered(turn.name, lambda later: calls.run_pass(later, again))
+
+        # A pass of a turn that is kept would wait for itself.
+        expected = Expectation(work.data, work.loss_fn, work.loss_fn_config)
+        await verify_pass(expected, output, None if keep else forward)
+        return output
 
     async def _run_custom(
         self, turn: Turn, first: list[Datum], evaluation: Callable[[ForwardBackwardOutput], Surrogate]
@@ -396,13 +414,13 @@ class TrainingClient(CheckpointVerbs):
             backward=False,
             chunks=await calls.plan(first),
         )
-        output = await calls.run_pass(turn, forward, keep=True)
+        output = await self._run_pass(turn, forward, keep=True)
         token = waited_for.set(calls.turns)
         try:
             surrogate = await in_own_thread(evaluation, output)
         finally:
             waited_for.reset(token)
-        result = await calls.run_pass(turn, attrs.evolve(forward, data=surrogate.data, backward=True))
+        result = await self._run_pass(turn, attrs.evolve(forward, data=surrogate.data, backward=True))
         return with_surrogate_metrics(result, surrogate.loss, surrogate.metrics)
 
 
@@ -460,6 +478,14 @@ class PendingTrainingClient(TrainingClient, APIFuture[TrainingClient]):
 def _refuse_single(data: object) -> None:
     if isinstance(data, Datum):
         raise TypeError("data is a list of Datum, got a single Datum: write [datum]")
+
+
+def _refuse_unknown_settings(loss_fn: str, settings: Mapping[str, float | str] | None) -> None:
+    """Refuse now what a result could not be verified by."""
+    from tinker_hl.losses.reference import REFERENCE_DEFAULTS, reference_settings
+
+    if loss_fn in REFERENCE_DEFAULTS:
+        reference_settings(loss_fn, settings)
 
 
 def _checked(data: Sequence[Datum], loss_fn: str | None) -> list[Datum]:

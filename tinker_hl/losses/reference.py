@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from tinker_hl.errors import InvalidDatumError, LossOptionError
 from tinker_hl.types import Datum, TensorData
 
-__all__ = ["REFERENCE_DEFAULTS", "elementwise_loss", "reference_loss"]
+__all__ = ["REFERENCE_DEFAULTS", "elementwise_loss", "reference_loss", "reference_settings"]
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def elementwise_loss(
         LossOptionError: The loss or a setting is not known here; `field` names it.
         InvalidDatumError: An input is missing or has another shape.
     """
-    settings = _settings(loss_fn, loss_fn_config)
+    settings = reference_settings(loss_fn, loss_fn_config)
     p = np.asarray(logprobs, dtype=np.float64)
     given = {name: _array(name, inputs[name], p) for name in _READ[loss_fn] if name in inputs}
     for name in _NEEDED[loss_fn]:
@@ -99,7 +99,12 @@ def reference_loss(
     return total
 
 
-def _settings(loss_fn: str, config: Mapping[str, float | str] | None) -> dict[str, float]:
+def reference_settings(loss_fn: str, config: Mapping[str, float | str] | None) -> dict[str, float]:
+    """A loss's settings, complete.
+
+    Raises:
+        LossOptionError: The loss or a setting is not known here; `field` names it.
+    """
     if loss_fn not in REFERENCE_DEFAULTS:
         raise LossOptionError(
             f"there is no reference for the loss {loss_fn!r}, only for {', '.join(REFERENCE_DEFAULTS)}", field="loss_fn"
