@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tinker_hl.checkpoints.errors import PublishError as PublishError
     from tinker_hl.checkpoints.export import export_merged as export_merged
     from tinker_hl.checkpoints.export import export_peft as export_peft
+    from tinker_hl.checkpoints.hub import Pushed as Pushed
+    from tinker_hl.checkpoints.hub import push as push
+    from tinker_hl.checkpoints.hub import repository_name as repository_name
     from tinker_hl.checkpoints.pruning import Decision as Decision
     from tinker_hl.checkpoints.pruning import PrunePlan as PrunePlan
     from tinker_hl.checkpoints.pruning import RetentionPolicy as RetentionPolicy
@@ -44,6 +47,7 @@ _NAMES_BY_MODULE = {
     "download": ("Downloaded", "download", "download_async"),
     "errors": ("AdapterError", "ArchiveError", "CheckpointError", "ChecksumError", "DiskSpaceError", "PublishError"),
     "export": ("export_merged", "export_peft"),
+    "hub": ("Pushed", "push", "repository_name"),
     "pruning": ("Decision", "PrunePlan", "RetentionPolicy", "plan_prune", "prune", "prune_async"),
 }
 _PLACES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
