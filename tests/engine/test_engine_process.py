@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinker_local.engine import channel
 from tinker_local.engine.process import ProcessEngine
 from tinker_local.engine.protocol import (
     AdamSettings,
@@ -219,3 +223,47 @@ def test_the_process_ends_with_its_owner(models: list[ModelSource]) -> None:
             await asyncio.to_thread(child.process.wait, 20)
 
     asyncio.run(scenario())
+
+
+READER = (
+    "import socket, sys, threading\n"
+    "from tinker_local.engine.worker import Pipe\n"
+    "pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))\n"
+    "print('begun', flush=True)\n"
+    "threading.Event().wait()\n"
+)
+FRAME = b"".join(channel.encode({"id": 1, "method": "optim_step", "arguments": {}}))
+
+
+@pytest.mark.parametrize(
+    ("last", "unread"),
+    [
+        (b"", False),
+        (FRAME, False),
+        (FRAME[:3], False),
+        (FRAME[: channel.PREFIX.size + 2], False),
+        (channel.PREFIX.pack(4, 0) + b"junk", False),
+        (FRAME[:3], True),
+    ],
+    ids=["nothing", "a frame", "half a prefix", "half a frame", "junk", "a reset"],
+)
+def test_it_ends_whatever_its_owner_was_sending_when_it_died(last: bytes, unread: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", READER, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begun\n"
+            ours.sendall(last)
+            if unread:  # closing over unread bytes is a reset at the other end
+                theirs.send(b"an answer")
+            ours.close()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.communicate()

@@ -62,17 +62,32 @@ class Pipe:
         self._thread.start()
 
     def _read(self) -> None:
+        try:
+            self._take_in()
+        except (EOFError, OSError):
+            logger.debug("the owner went away", exc_info=True)
+        except Exception:
+            logger.exception("what came from the owner cannot be read")
+        else:
+            return
+        os._exit(0)  # the owner is gone, and torch may be deep in work that nobody waits for
+
+    def _take_in(self) -> None:
+        """Until the owner closes. Raises `EOFError` or `OSError` when it is gone, perhaps in the middle of a frame."""
         stream = self._connection.makefile("rb")
-        while prefix := stream.read(channel.PREFIX.size):
-            header_length, body_length = channel.lengths(prefix)
-            header, body = stream.read(header_length), stream.read(body_length)
-            if len(header) + len(body) < header_length + body_length:
-                break
-            message = channel.decode(header, body)
+
+        def taken(count: int) -> bytes:
+            piece = stream.read(count)
+            if len(piece) < count:
+                raise EOFError
+            return piece
+
+        while True:
+            header_length, body_length = channel.lengths(taken(channel.PREFIX.size))
+            message = channel.decode(taken(header_length), taken(body_length))
             self.inbox.put(message)
             if message["method"] == "close":
                 return
-        os._exit(0)  # the owner is gone, and torch may be deep in work that nobody waits for
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one frame; the owner always reads."""
