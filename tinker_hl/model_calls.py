@@ -165,6 +165,7 @@ class ModelCalls:
         fields: Mapping[str, Any],
         *,
         keep: bool = False,
+        numbered: bool = True,
     ) -> Payload:
         """Submit one request and wait for its result.
 
@@ -174,14 +175,15 @@ class ModelCalls:
             request_type: The wire's name of the kind of request.
             fields: The request, but for the model and the sequence id.
             keep: Whether the turn is needed for another submission.
+            numbered: Whether this kind of request has a sequence id.
         """
 
         async def send(ids: range) -> list[Promise]:
-            addressed = {**fields, "model_id": self.model_id, "seq_id": ids.start}
+            addressed = {**fields, "model_id": self.model_id, **({"seq_id": ids.start} if numbered else {})}
             body = EncodedBody(orjson.dumps(addressed, option=orjson.OPT_SERIALIZE_NUMPY))
             return [await self._post(turn.name, function, request_type, body, protobuf=False)]
 
-        (promise,) = await turn.submit(1, send, keep=keep)
+        (promise,) = await turn.submit(int(numbered), send, keep=keep)
         return await self.session.result(promise)
 
     async def run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:

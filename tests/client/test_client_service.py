@@ -10,6 +10,7 @@ import textwrap
 import urllib.request
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import torch
 from client_bench import KEY, MODEL, MakeClient, SocketService
@@ -172,6 +173,44 @@ def test_tokenizers(make_client: MakeClient) -> None:
             ids = tokenizer.encode("hello")
             assert isinstance(ids, list)
             assert tokenizer.decode(ids) == "hello"
+
+
+def test_text_is_encoded_by_the_training_client_and_the_model_input(make_client: MakeClient) -> None:
+    """T-152, T-171, S3-03"""
+    with make_client() as service:
+        training = service.create_lora_training_client(MODEL)
+        ids = training.encode("hello")
+        assert ids == training.get_tokenizer().encode("hello")
+        assert training.decode(ids) == training.decode(np.array(ids)) == "hello"
+        assert ModelInput.from_text("hello", training.get_tokenizer()) == ModelInput.from_ints(ids)
+        assert ModelInput.from_text("", training.get_tokenizer()).length == len(training.encode(""))
+
+
+def test_a_model_is_unloaded_after_what_was_asked_before(make_client: MakeClient) -> None:
+    """T-061, S0-11, S3-03"""
+    with make_client() as service:
+        training = service.create_lora_training_client(MODEL)
+        step = training.optim_step(AdamParams())
+        path = training.save_state("kept")
+        gone = training.unload_model()
+        late = training.optim_step(AdamParams())
+        assert gone.result(20).model_id == training.model_id
+        assert "passes:sum" in step.result(20).metrics
+        with pytest.raises(tinker_hl.NotFoundError, match="unloaded"):
+            late.result(20)
+        again = service.create_training_client_from_state(path.result(20).path)
+        assert "passes:sum" in again.optim_step(AdamParams()).result(20).metrics
+
+
+def test_a_model_is_unloaded_the_awaited_way(make_client: MakeClient) -> None:
+    """T-061"""
+
+    async def story() -> None:
+        with make_client() as service:
+            training = await service.create_lora_training_client_async(MODEL)
+            assert (await (await training.unload_model_async())).model_id == training.model_id
+
+    asyncio.run(story())
 
 
 def test_runs_and_checkpoints(make_client: MakeClient) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-from tinker_api.api.training import optim_step
+from tinker_api.api.training import optim_step, unload_model
 from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl.clients.checkpoints import CheckpointVerbs
@@ -41,6 +41,8 @@ from tinker_hl.types import (
     SamplingClientKind,
     SaveWeightsForSamplerRequest,
     SaveWeightsForSamplerResponseInternal,
+    UnloadModelRequest,
+    UnloadModelResponse,
 )
 from tinker_hl.types.datum import validate_datum
 from tinker_hl.types.loss_names import checked_loss
@@ -293,6 +295,26 @@ class TrainingClient(CheckpointVerbs):
 
     # About the model.
 
+    def unload_model(self) -> APIFuture[UnloadModelResponse]:
+        """Free what the model takes in the service's memory, after all calls that were made before.
+
+        Saved states and weights stay; what was not saved is gone, and later calls of this client are refused.
+
+        Raises:
+            NotFoundError: From the future, where a service has no such operation, as the hosted one since 0.26: there
+                a model goes with its session.
+        """
+        request = UnloadModelRequest(model_id="")
+        calls, fields = self._calls, request.wire_dict()
+
+        async def run(turn: Turn) -> UnloadModelResponse:
+            function = unload_model.asyncio_detailed
+            return parsed(
+                await calls.single(turn, function, "UnloadModel", fields, numbered=False), UnloadModelResponse
+            )
+
+        return self._ordered("TrainingClient.unload_model", run)
+
     def get_info(self) -> GetInfoResponse:
         """What the model is; known since it was made, so this does not wait."""
         return self._model.info
@@ -303,6 +325,15 @@ class TrainingClient(CheckpointVerbs):
 
         info = self._model.info
         return load_tokenizer(base_model_of(info), info.model_data.tokenizer_id)
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """The ids of a text, by `get_tokenizer()`."""
+        ids: list[int] = self.get_tokenizer().encode(text, add_special_tokens=add_special_tokens)
+        return ids
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of ids, by `get_tokenizer()`."""
+        return self.get_tokenizer().decode(ids, skip_special_tokens=skip_special_tokens)
 
     def get_console_url(self) -> str:
         """The training run's page in the hosted service's console."""
@@ -363,6 +394,10 @@ class TrainingClient(CheckpointVerbs):
     ) -> SamplingClient:
         """See `create_sampling_client`; the result is the client."""
         return await self.create_sampling_client(model_path, retry_config, record_stability_info)
+
+    async def unload_model_async(self) -> APIFuture[UnloadModelResponse]:
+        """See `unload_model`; the result is its future."""
+        return self.unload_model()
 
     async def get_info_async(self) -> GetInfoResponse:
         """See `get_info`."""

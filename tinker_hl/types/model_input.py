@@ -1,7 +1,7 @@
 """What a model reads: chunks of text, images and audio, in order."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -86,6 +86,14 @@ def _shown_chunks(chunks: Sequence[ModelInputChunk]) -> str:
     return f"[{', '.join(map(repr, chunks[:_SHOWN]))}{more}]"
 
 
+class Encodes(Protocol):
+    """What `from_text` needs of a tokenizer: ours and transformers' have it."""
+
+    def encode(self, text: str, /, *, add_special_tokens: bool) -> Any:
+        """The ids of a text."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class ModelInput(Record):
     """A prompt or a training sequence: chunks in order. Its methods return new objects."""
@@ -103,6 +111,17 @@ class ModelInput(Record):
             TypeError, ValueError: not whole numbers from 0 to 2^31 - 1 in one dimension.
         """
         return cls(chunks=[EncodedTextChunk.adopt(as_token_ids(tokens))])
+
+    @classmethod
+    def from_text(cls, text: str, tokenizer: "Encodes", *, add_special_tokens: bool = True) -> "ModelInput":
+        """One text chunk of what a tokenizer makes of a text.
+
+        Args:
+            text: any text.
+            tokenizer: `get_tokenizer()` of a client, or any whose `encode` gives ids.
+            add_special_tokens: whether to put what the tokenizer puts around a text.
+        """
+        return cls.from_ints(tokenizer.encode(text, add_special_tokens=add_special_tokens))
 
     @classmethod
     def empty(cls) -> "ModelInput":
