@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from scripts.compatibility_reasons import FAULTS, FAULTS_THAT_CANNOT_BE, REASONS, Reason
+from scripts.compatibility_reasons import FAULTS, FAULTS_THAT_CANNOT_BE, PROGRAMS, REASONS, Reason
 from scripts.official_venv import NEWEST, official_python
 from scripts.surface_comparison import Comparison, Difference, Surface, compare
 
@@ -109,7 +109,14 @@ def fault_tests(tests: Path = ROOT / "tests") -> dict[int, list[str]]:
 
 def page(findings: Findings, faults: Mapping[int, Sequence[str]]) -> str:
     """The page's text."""
-    return "\n".join([*_opening(findings), *_differences(findings), *_only_here(findings), *_faults(faults)]) + "\n"
+    parts = (
+        _opening(findings),
+        [*PROGRAMS.splitlines(), ""],
+        _differences(findings),
+        _only_here(findings),
+        _faults(faults),
+    )
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _opening(findings: Findings) -> Iterator[str]:

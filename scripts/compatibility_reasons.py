@@ -1,4 +1,4 @@
-"""Why the public surface differs from the official SDK's where it does, and what its numbered faults are.
+"""Why the public surface differs from the official SDK's where it does, what its numbered faults are, what was run.
 
 Each reason names the differences that it is for by shell patterns over `place: what`. A difference without a reason
 fails the test, as does a pattern without a difference. The module knows nothing of how differences are found.
@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["FAULTS", "FAULTS_THAT_CANNOT_BE", "REASONS", "Reason"]
+__all__ = ["FAULTS", "FAULTS_THAT_CANNOT_BE", "PROGRAMS", "REASONS", "Reason"]
 
 
 @attrs.frozen
@@ -100,6 +100,33 @@ REASONS: Final = (
         ("tinker.ServiceClient.holder: *",),
     ),
 )
+
+PROGRAMS: Final = """\
+## Programs written for it
+
+Tests run the same files, unmodified, on the official SDK and through `tinker_hl.compat`, and compare what they saw:
+supervised fine-tuning with checkpoints, a restart and a download, reinforcement learning, preferences by a custom loss
+(`tests/interop/test_compat_loops.py`), and scripts in the style of each release (`test_compat_training.py`).
+
+Recipes of tinker-cookbook 0.6.1 were run by hand, on 2026-11-28: they need `datasets`, transformers and more than a
+test should install. The cookbook takes a folder for a model's name, so the local service serves one under that name:
+
+```bash
+tinker-hl serve --model /models/tiny=/models/tiny --api-key tml-any
+export TINKER_BASE_URL=http://127.0.0.1:8787 TINKER_API_KEY=tml-any
+python -m tinker_hl.compat -m tinker_cookbook.recipes.math_rl.train env=arithmetic model_name=/models/tiny \\
+    renderer_name=role_colon group_size=4 groups_per_batch=4 max_tokens=4 loss_fn=importance_sampling max_steps=3
+```
+
+These ended, with metrics and checkpoints:
+
+- `recipes.math_rl.train` as above, also with `save_every=2`;
+- the same with `loss_fn=ppo max_steps=4 max_steps_off_policy=1`, which samples and trains at once;
+- `recipes.chat_sl.train` with `dataset=conversations.jsonl batch_size=8 learning_rate=1e-3`; the loss fell.
+
+The default loss of the first, `stable_reinforce`, is the hosted service's own, and its formula is not published.
+"""
+"""What the page says of them; the tests that it names are there."""
 
 FAULTS: Final[Mapping[int, str]] = {
     1: "A sampler's save and the optimizer's step after it reach the server in the wrong order",
