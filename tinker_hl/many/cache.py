@@ -1,0 +1,62 @@
+"""`ResultCache`: results of seeded samples and of scored prompts on disk, under the hash of what was asked.
+
+A result is kept only if asking again would give the same. Several processes may use one folder: a file is written aside
+and renamed, and one that cannot be read is no result. It does not know what identifies weights; who asks says so.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from tinker_hl.types import SampleResponse
+
+__all__ = ["ResultCache"]
+
+
+class ResultCache:
+    """A folder of results.
+
+    Args:
+        folder: Made if need be.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self.hits = 0
+        """Results that were found."""
+        self.misses = 0
+        """Results that were not."""
+
+    def get(self, key: str) -> SampleResponse | None:
+        """The result under a key, or None."""
+        try:
+            found = SampleResponse.model_validate_json(self._place(key).read_bytes())
+        except (OSError, ValueError, TypeError, KeyError):
+            found = None
+        with self._lock:
+            if found is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+        return found
+
+    def put(self, key: str, response: SampleResponse) -> None:
+        """Keep a result."""
+        place = self._place(key)
+        place.parent.mkdir(exist_ok=True)
+        aside = place.with_name(f"{place.name}.{os.getpid()}.{threading.get_ident()}.new")
+        aside.write_text(response.model_dump_json(), encoding="utf-8")
+        aside.replace(place)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._folder.glob("??/*.json"))
+
+    def clear(self) -> None:
+        """Forget all results."""
+        for place in self._folder.glob("??/*"):
+            place.unlink(missing_ok=True)
+
+    def _place(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.json"
