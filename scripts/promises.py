@@ -279,6 +279,7 @@ PROMISES = (
             "engine/test_engine_optimizer.py::test_n04_agrees_with_torch_step_by_step",
             "promises/test_n04_custom_loss.py::test_n04_a_built_in_loss_written_by_hand_has_its_gradient",
             "promises/test_n04_custom_loss.py::test_n04_any_loss_has_the_gradient_of_plain_autograd",
+            "promises/test_n04_custom_loss.py::test_n04_a_pipeline_has_the_gradient_of_plain_autograd",
             "promises/test_n04_custom_loss.py::test_n04_soft_targets_over_candidates",
             "promises/test_n04_custom_loss.py::test_n04_a_traced_loss_has_the_gradient_of_plain_autograd",
             "promises/test_n04_custom_loss.py::test_n04_weights_are_minus_the_derivative",

@@ -110,6 +110,22 @@ def test_the_async_form_takes_a_pipeline(local_service: ServiceClient) -> None:
     assert output.metrics["squares/contribution:sum"] == pytest.approx(0.1 * output.metrics["squares/value:sum"])
 
 
+def test_a_traced_loss_can_be_a_part(local_service: ServiceClient) -> None:
+    def focal(logprobs: Tensor, weights: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return -((1 - torch.exp(logprobs)) ** 2 * logprobs * weights).sum(), {"custom/least:mean": logprobs.min()}
+
+    handle = local_service.create_custom_loss(focal, {"logprobs": 1, "weights": 1}).result(60)
+    training = local_service.create_lora_training_client(MODEL, rank=2, seed=1)
+    alone = training.forward_backward_custom(data(), handle).result(60).metrics
+    pipeline = Pipeline(handle, [Term("again", handle, 2.0)])
+    twice = training.forward_backward_custom(data(), pipeline).result(60).metrics
+    assert twice["loss:sum"] == pytest.approx(3 * alone["loss:sum"], rel=1e-5)
+    assert twice["again.custom/least:mean"] == pytest.approx(alone["custom/least:mean"], rel=1e-5)
+    lacking = [Datum(ModelInput.from_ints([1, 2]), {"target_tokens": [2, 3]})]
+    with pytest.raises(InvalidDatumError, match=r"datum 0 loss_fn_inputs\['weights'\]"):
+        training.forward_backward_custom(lacking, pipeline).result(60)
+
+
 def test_reference_logprobs_of_training_and_sampling_clients_agree(local_service: ServiceClient) -> None:
     training = local_service.create_lora_training_client(MODEL, rank=2, seed=5)
     given = data()

@@ -264,6 +264,24 @@ def test_what_a_term_raises_is_passed_on_with_its_name(workers: int) -> None:
     assert caught.value.__notes__ == ["in the part 'mine' of a pipeline"]
 
 
+def test_the_log_tells_how_long_each_part_took_and_which_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """T-105."""
+
+    def raises(data: Any, logprobs: list[Tensor]) -> Tensor:
+        raise LookupError("of the user")
+
+    with caplog.at_level("DEBUG", logger="tinker_hl"):
+        Pipeline(None, [Term("timed", squares)])(DATA, tensors(LOGPROBS))
+        with pytest.raises(LookupError):
+            Pipeline(None, [Term("broken", raises)])(DATA, tensors(LOGPROBS))
+    # By name, since a part of another test may end only now.
+    timed, broken = (
+        [each for each in caplog.messages if f"the part {name} of" in each] for name in ("timed", "broken")
+    )
+    assert [each.split()[-1] for each in timed] == ["ms"]
+    assert broken == ["the part broken of a pipeline raised LookupError"]
+
+
 # What is refused.
 
 

@@ -91,13 +91,15 @@ def test_kto_value_is_that_of_the_twin(options: dict[str, Any], data: st.DataObj
 
 @pytest.mark.parametrize("options", KTO_OPTIONS)
 def test_kto_gradient_takes_the_divergence_as_a_constant(options: dict[str, Any]) -> None:
-    logprobs, reference = some((2, 3, 2, 1)), some((2, 3, 2, 1), seed=3)
+    logprobs = some((2, 3, 2, 1))
+    reference = [each - 0.5 for each in some((2, 3, 2, 1), seed=3)]
     loss = losses.KTO(good=GOOD, reference=reference, weights=None, **options)
     leaves, step = tensors(logprobs), 1e-6
     value, metrics = loss([datum(len(each)) for each in logprobs], leaves)
     torch.autograd.backward(value)
     ones = [np.ones_like(each) for each in logprobs]
     z = metrics["divergence:mean"]
+    assert (z > 0.1) == (options.get("divergence") != "none"), "else it would be 0 by the clamp, and a constant anyway"
     for index, leaf in enumerate(leaves):
         assert leaf.grad is not None
         for place in range(len(leaf)):

@@ -17,23 +17,39 @@ from loss_rows import Array, datum, lengths, rows, some, tensors
 
 from tinker_hl import InvalidDatumError, LossOptionError, losses
 
+SIZES = [(target, how) for target in ("logprobs", "probabilities") for how in ("sum", "mean")]
+SHAPES = [(mode, axis) for mode in ("soft", "hard", "spectral") for axis in ("sequence", "vocabulary")]
 CASES: list[tuple[str, dict[str, Any], int]] = [
-    *[("L1", {"target": target, "reduction": how}, 0) for target in ("logprobs", "probabilities") for how in ("sum",
-    "mean")], ("L1", {}, 3), ("L2", {}, 0), ("L2", {"centre": "mean", "reduction": "mean"}, 0), ("L2", {"centre": -1.0,
-    "clip": 0.5}, 2), ("L2", {"target": "probabilities", "reduction": "datum_mean"}, 0), ("ElasticNet", {}, 0),
-    ("ElasticNet", {"alpha": 0.25, "target": "probabilities", "reduction": "mean"}, 2), ("GroupLasso", {}, 0),
-    ("GroupLasso", {"group": "position"}, 3), ("GroupLasso", {"group": 2, "target": "logprobs"}, 0), ("CandidateMass",
-    {}, 3), ("Entropy", {}, 0), ("Entropy", {}, 3), ("Entropy", {"goal": "maximise", "normalized": True, "reduction":
-    "sum"}, 3), ("Entropy", {"temperature": 0.7}, 3), ("Entropy", {"support": "closed"}, 2), *[("KL", {"direction":
-    way}, k) for way in ("forward", "reverse", "symmetric") for k in (0, 3)], ("KL", {"support": "closed", "direction":
-    "symmetric", "reduction": "sum"}, 2), ("JensenShannon", {}, 3), ("JensenShannon", {"support": "closed", "reduction":
-    "datum_mean"}, 0), *[("Consistency", {"kind": kind}, k) for kind in ("mse", "l1", "cosine", "symmetric_kl") for k in
-    (0, 2)], ("Consistency", {"kind": "cosine", "reduction": "sum"}, 0), *[("KLEstimate", {"estimator": each,
-    "gradient": "own"}, 0) for each in ("k1", "k2", "k3")], ("KLEstimate", {"gradient": "own", "reduction": "sum"}, 2),
-    *[("Orthogonality", {"mode": mode, "axis": axis}, 3) for mode in ("soft", "hard", "spectral") for axis in
-    ("sequence", "vocabulary")], ("LabelSmoothing", {}, 3), ("LabelSmoothing", {"vocabulary_size": 50, "reduction":
-    "mean"}, 0),
-]  # fmt: skip
+    *[("L1", {"target": target, "reduction": how}, 0) for target, how in SIZES],
+    ("L1", {}, 3),
+    ("L2", {}, 0),
+    ("L2", {"centre": "mean", "reduction": "mean"}, 0),
+    ("L2", {"centre": -1.0, "clip": 0.5}, 2),
+    ("L2", {"centre": -3.0, "clip": 0.5}, 0),
+    ("L2", {"target": "probabilities", "reduction": "datum_mean"}, 0),
+    ("ElasticNet", {}, 0),
+    ("ElasticNet", {"alpha": 0.25, "target": "probabilities", "reduction": "mean"}, 2),
+    ("GroupLasso", {}, 0),
+    ("GroupLasso", {"group": "position"}, 3),
+    ("GroupLasso", {"group": 2, "target": "logprobs"}, 0),
+    ("CandidateMass", {}, 3),
+    ("Entropy", {}, 0),
+    ("Entropy", {}, 3),
+    ("Entropy", {"goal": "maximise", "normalized": True, "reduction": "sum"}, 3),
+    ("Entropy", {"temperature": 0.7}, 3),
+    ("Entropy", {"support": "closed"}, 2),
+    *[("KL", {"direction": way}, count) for way in ("forward", "reverse", "symmetric") for count in (0, 3)],
+    ("KL", {"support": "closed", "direction": "symmetric", "reduction": "sum"}, 2),
+    ("JensenShannon", {}, 3),
+    ("JensenShannon", {"support": "closed", "reduction": "datum_mean"}, 0),
+    *[("Consistency", {"kind": kind}, count) for kind in ("mse", "l1", "cosine", "symmetric_kl") for count in (0, 2)],
+    ("Consistency", {"kind": "cosine", "reduction": "sum"}, 0),
+    *[("KLEstimate", {"estimator": each, "gradient": "own"}, 0) for each in ("k1", "k2", "k3")],
+    ("KLEstimate", {"gradient": "own", "reduction": "sum"}, 2),
+    *[("Orthogonality", {"mode": mode, "axis": axis}, 3) for mode, axis in SHAPES],
+    ("LabelSmoothing", {}, 3),
+    ("LabelSmoothing", {"vocabulary_size": 50, "reduction": "mean"}, 0),
+]
 REFERENCED = {"KL", "JensenShannon", "Consistency", "KLEstimate"}
 
 
@@ -165,6 +181,29 @@ def test_label_smoothing_beside_cross_entropy_is_cross_entropy_with_smoothed_lab
     expected = -(smoothed * row).sum()
     found = -row[:, 0].sum() + e * losses.LabelSmoothing().penalty(tensors([row])).item()
     assert found == pytest.approx(expected)
+
+
+def test_what_is_left_out_and_cut_off_at_the_limits_of_the_formulas() -> None:
+    """T-113: entries at or below -50; T-114: differences beyond 100 and outcomes at or below 1e-10."""
+    row = torch.tensor([[-2.0, -49.0, -51.0]], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(losses.Entropy().penalty([row]), row)
+    assert (gradient != 0).tolist() == [[True, True, False]]
+    p = torch.tensor([[math.log(0.5), math.log(0.9e-10), math.log(1.1e-10)]], dtype=torch.float64)
+    q = torch.tensor([[-150.0, -1.0, -1.0]], dtype=torch.float64)
+    found = losses.KL().penalty([p], reference=[q]).item()
+    assert found == pytest.approx(0.5 * 100 + 1.1e-10 * (math.log(1.1e-10) + 1), abs=1e-11, rel=0)
+
+
+def test_a_regularizer_of_ones_own() -> None:
+    """S4-15: derived from `Regularizer`, with weights read as everywhere."""
+
+    class Largest(losses.Regularizer):
+        def penalty(self, logprobs: Any, *, reference: Any = None, weights: Any = None) -> torch.Tensor:
+            return torch.cat([row * w for row, w in zip(logprobs, weights, strict=True)]).max()
+
+    rows_ = [np.array([-3.0, -1.0]), np.array([-2.0])]
+    found, _ = Largest(weights=[np.array([1.0, 4.0]), np.ones(1)])([datum(2), datum(1)], tensors(rows_))
+    assert found.item() == -2.0
 
 
 def test_closed_divergences_are_never_negative_and_zero_of_the_same() -> None:

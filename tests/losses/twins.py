@@ -188,6 +188,8 @@ def consistency(rows: Rows, weights: Weights, reference: Rows, *, kind: str = "m
 
 
 def cosine(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]) -> float:
+    if not np.any(w != 0):
+        return 0.0  # its weight is 0, too
     pairs = list(zip(x.reshape(-1), y.reshape(-1), w.reshape(-1), strict=True))
     dot = sum(c * a * b for a, b, c in pairs)
     return float(dot / math.sqrt(sum(c * a * a for a, _, c in pairs) * sum(c * b * b for _, b, c in pairs)))

@@ -6,9 +6,11 @@ Everything that is added is differentiated: what the metrics say of a term is wh
 clients nor what the terms compute.
 """
 
+import logging
 import math
 import re
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -17,7 +19,9 @@ import attrs
 import torch
 from torch import Tensor
 
+from tinker_hl.custom_loss.handle import LossHandle
 from tinker_hl.custom_loss.metrics import metric_numbers
+from tinker_hl.custom_loss.per_datum import check_inputs, over_datums
 from tinker_hl.custom_loss.rules import Rule
 from tinker_hl.custom_loss.surrogate import CustomLossFn, checked_result, refuse_unusable
 from tinker_hl.errors import CustomLossError, InvalidDatumError, LossOptionError
@@ -31,6 +35,21 @@ from tinker_hl.types import Datum
 __all__ = ["Pipeline", "Term"]
 
 NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+logger = logging.getLogger("tinker_hl")
+
+
+def _as_function(loss: Any) -> Any:
+    """A traced loss as a function of a whole call; everything else as it is."""
+    if not isinstance(loss, LossHandle):
+        return loss
+
+    def run(data: list[Datum], logprobs: list[Tensor]) -> tuple[Tensor, Mapping[str, Any]]:
+        check_inputs(loss, data)
+        return over_datums(loss)(data, logprobs)
+
+    return run
 
 
 def _name_option(instance: Any, attribute: "attrs.Attribute[Any]", value: object) -> None:
@@ -59,7 +78,7 @@ class Term:
     Args:
         name: In metrics; lowercase letters, digits, `_` and `-`, unique in its pipeline, none of base, penalty, total.
         loss: A regularizer or a loss of this package, or a function of your own of (data, logprobs) that returns a
-            scalar tensor, or (scalar, metrics).
+            scalar tensor, or (scalar, metrics); or a `LossHandle`, which runs here.
         coefficient: 0 or more: a number, a function of the step (`Linear`, `Cosine`, `WarmUp`), or a controller such as
             `AdaptiveKL`.
         monitored: Only look at it: its value is among the metrics, and nothing is added to the loss. For terms that
@@ -67,7 +86,7 @@ class Term:
     """
 
     name: str = attrs.field(validator=_name_option)
-    loss: Any = attrs.field(validator=_loss_option)
+    loss: Any = attrs.field(converter=_as_function, validator=_loss_option)
     coefficient: Coefficient = attrs.field(default=1.0, validator=_coefficient_option)
     monitored: bool = attrs.field(default=False, kw_only=True)
 
@@ -121,7 +140,7 @@ class Pipeline:
     that fails counts as none. Several clients may share a pipeline; then they share its state.
 
     Args:
-        base: A loss in the form of a custom loss; None for the terms alone.
+        base: A loss in the form of a custom loss, or a `LossHandle`; None for the terms alone.
         terms: With unique names.
         gradients: Whether norms of gradients and the angle between base and terms are computed: one more backward pass
             over the logprobs for each part, none over the model.
@@ -136,7 +155,7 @@ class Pipeline:
         CustomLossError: The base, or a term, is no function.
     """
 
-    base: CustomLossFn | None = attrs.field(validator=_loss_option)
+    base: CustomLossFn | None = attrs.field(converter=_as_function, validator=_loss_option)
     terms: tuple[Term, ...] = attrs.field(default=(), converter=_as_tuple, validator=_terms_option)
     gradients: bool = attrs.field(default=False, kw_only=True)
     workers: int = attrs.field(default=1, validator=whole(1), kw_only=True)
@@ -246,13 +265,16 @@ class Pipeline:
 
 
 def _part(name: str, loss: Any, data: list[Datum], logprobs: list[Tensor], *, monitored: bool) -> _Part:
+    started = time.monotonic()
     try:
         found = loss(list(data), list(logprobs))
         value, metrics = checked_result((found, {}) if isinstance(found, Tensor) else found)
         own = metric_numbers(metrics)
     except Exception as error:
+        logger.debug("the part %s of a pipeline raised %s", name, type(error).__name__)
         error.add_note(f"in the part {name!r} of a pipeline")
         raise
+    logger.debug("the part %s of a pipeline took %.1f ms", name, 1000 * (time.monotonic() - started))
     number = float(value.item())
     if not math.isfinite(number):
         raise InvalidDatumError(f"the part {name!r} of the pipeline is {number}, which is not finite")
