@@ -1,8 +1,9 @@
 """What all clients of one server owe it together: no more under way than it can take, and to slow down when told.
 
 Clients of the same (address, key) in this process share one `Backpressure`. A 429 to a sample pauses the samples of all
-of them; afterwards only a few submissions at once feel their way back, and each weighs more. The module knows nothing
-of samples, training or results.
+of them; afterwards only a few submissions at once feel their way back, each weighs more, and fewer samples than before
+may be under way, until those that succeed have earned them back. Clients of another key are not held up by that. The
+module knows nothing of samples, training or results.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tinker_hl import loop
+from tinker_hl.adaptive_limit import AdaptiveLimit
 from tinker_hl.in_flight_budget import InFlightBudget
 from tinker_hl.retry import Clock
 
@@ -40,9 +42,16 @@ class Backpressure:
         self._reset()
         loop.reset_after_fork(self)
 
-    def sample(self, limit: int) -> AbstractAsyncContextManager[None]:
-        """One sample under way, from before its submission until its result is there; at most `limit` at once."""
-        return self._samples.held(1, limit)
+    @asynccontextmanager
+    async def sample(self, limit: int) -> AsyncIterator[None]:
+        """One sample under way, from before its submission until its result is there.
+
+        Args:
+            limit: The server's own; after a 429 fewer are under way at once.
+        """
+        async with self._samples.held(1, lambda: self.adaptive.under(limit)):
+            yield
+            self.adaptive.succeeded(limit)
 
     def training_body(self, size: int, limit: int) -> AbstractAsyncContextManager[None]:
         """A training request of `size` bytes being built and submitted; at most `limit` bytes at once."""
@@ -70,6 +79,7 @@ class Backpressure:
         """The server said 429; the seconds that everybody pauses now."""
         pause = named or (LARGE_PAUSE if prompt_bytes > LARGE_PROMPT_BYTES else PAUSE)
         self._until = max(self._until, clock.now() + pause)
+        self.adaptive.pushed_back(self._samples.used, clock.now())
         return pause
 
     def after_fork(self) -> None:
@@ -86,6 +96,8 @@ class Backpressure:
     def _reset(self) -> None:
         self._slots = asyncio.Semaphore(SUBMISSIONS)
         self._cautious_slots = asyncio.Semaphore(CAUTIOUS_SUBMISSIONS)
+        self.adaptive = AdaptiveLimit()
+        """How many samples may be under way."""
 
 
 _by_server: dict[tuple[str, str], Backpressure] = {}

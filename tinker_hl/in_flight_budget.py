@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -15,7 +15,7 @@ __all__ = ["InFlightBudget"]
 @attrs.frozen(eq=False)
 class _Waiter:
     size: int
-    limit: int
+    limit: Callable[[], int]
     admitted: "asyncio.Future[None]"
 
 
@@ -32,7 +32,7 @@ class InFlightBudget:
         loop.reset_after_fork(self)
 
     @asynccontextmanager
-    async def held(self, size: int, limit: int) -> AsyncIterator[None]:
+    async def held(self, size: int, limit: int | Callable[[], int]) -> AsyncIterator[None]:
         """Hold `size` of at most `limit` for as long as the block runs, once there is room."""
         await self.take(size, limit)
         try:
@@ -40,20 +40,22 @@ class InFlightBudget:
         finally:
             self.give_back(size)
 
-    async def take(self, size: int, limit: int) -> int:
+    async def take(self, size: int, limit: int | Callable[[], int]) -> int:
         """Wait until there is room, and take it; give it back with `give_back`. A wait that is cancelled takes nothing.
 
         Args:
             size: How much.
-            limit: How much may be taken by all together; it may differ from call to call.
+            limit: How much may be taken by all together; it may differ from call to call. A function is asked again
+                whenever there may be room.
 
         Returns:
             `size`.
         """
-        if not any(not waiter.admitted.done() for waiter in self._waiting) and self._has_room(size, limit):
+        limit_now = limit if callable(limit) else lambda: limit
+        if not any(not waiter.admitted.done() for waiter in self._waiting) and self._has_room(size, limit_now()):
             self.used += size
             return size
-        waiter = _Waiter(size, limit, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(size, limit_now, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
             await waiter.admitted
@@ -84,7 +86,7 @@ class InFlightBudget:
         while self._waiting:
             first = self._waiting[0]
             if not first.admitted.done():
-                if not self._has_room(first.size, first.limit):
+                if not self._has_room(first.size, first.limit()):
                     return
                 self.used += first.size
                 first.admitted.set_result(None)
