@@ -194,6 +194,17 @@ def test_what_is_left_out_and_cut_off_at_the_limits_of_the_formulas() -> None:
     assert found == pytest.approx(0.5 * 100 + 1.1e-10 * (math.log(1.1e-10) + 1), abs=1e-11, rel=0)
 
 
+def test_a_cosine_is_that_of_any_multiple_of_the_weights() -> None:
+    """T-115; weights so small that the weighted vectors would pass for no vectors at all."""
+    (x, y, w) = (some((4,), seed=seed)[0] for seed in (0, 1, 2))
+    found = [
+        losses.Consistency(kind="cosine").penalty(tensors([x]), reference=tensors([y]), weights=tensors([-w * scale]))
+        for scale in (1.0, 1e-30)
+    ]
+    assert found[0].item() > 0.01
+    assert found[1].item() == pytest.approx(found[0].item())
+
+
 def test_a_regularizer_of_ones_own() -> None:
     """S4-15: derived from `Regularizer`, with weights read as everywhere."""
 

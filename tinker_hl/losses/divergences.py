@@ -212,7 +212,8 @@ def _jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _cosine(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    scale = torch.sqrt(weight)
+    # The cosine is that of any multiple of the weights: small ones must not fall below what it takes for no length.
+    scale = torch.sqrt(weight / weight.amax()) if bool((weight != 0).any()) else weight
     return torch.cosine_similarity((scale * x).reshape(-1), (scale * y).reshape(-1), dim=0)
 
 
