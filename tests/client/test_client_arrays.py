@@ -23,6 +23,7 @@ TOKENS = [0, 7, 2**31 - 1]
         np.array(TOKENS, dtype=np.int32),
         np.array(TOKENS, dtype=np.uint64),
         np.array(TOKENS, dtype=np.float64),
+        [np.array(token) for token in TOKENS],
         torch.tensor(TOKENS),
         [np.int64(token) for token in TOKENS],
         [torch.tensor(token) for token in TOKENS],

@@ -97,7 +97,8 @@ DTYPES = [
     *(("numpy", f"{sign}int{bits}", "int64") for sign in ("", "u") for bits in (8, 16, 32, 64)),
     ("numpy", "bool", "int64"),
     *(("torch", name, "float32") for name in ("bfloat16", "float16", "float32", "float64")),
-    *(("torch", name, "int64") for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool")),
+    *(("torch", name, "int64") for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")),
+    ("torch", "bool", "int64"),
 ]
 """Library, its dtype, the dtype on the wire: the table of `docs/types.md`."""
 
@@ -110,6 +111,14 @@ def test_the_dtype_table(library: str, given_dtype: str, sent: str) -> None:
         made = TensorData(torch.tensor([0, 1]).to(getattr(torch, given_dtype)))
     assert (made.dtype, made.to_numpy().dtype.name, made.tolist()) == (sent, sent, [0, 1])
     assert made == TensorData([0, 1], sent)  # type: ignore[arg-type]  # one of the two
+
+
+def test_what_has_several_axes_keeps_its_shape() -> None:
+    rows = [[1, 2, 3], [4, 5, 6]]
+    for source in (rows, np.array(rows), torch.tensor(rows), [np.array(row) for row in rows]):
+        made = TensorData(source, "int64")
+        assert (made.shape, made.tolist(), made.data) == ([2, 3], rows, [1, 2, 3, 4, 5, 6])
+    assert TensorData([1, 2], "int64").shape is None
 
 
 @pytest.mark.parametrize("refused", [np.array([1j]), np.array(["1"]), np.array([None]), torch.tensor([1j])])

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
 
 import attrs
 import numpy as np
@@ -140,6 +141,22 @@ def test_numbers_of_numpy_and_torch_become_plain() -> None:
 def test_values_that_no_service_takes_are_refused(make: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: types.SamplingParams(temperature="hot"), "SamplingParams.temperature: a number is needed, got 'hot'"),
+        (lambda: types.SamplingParams(max_tokens=2.5), "SamplingParams.max_tokens: a whole number is needed, got 2.5"),
+        (lambda: types.AdamParams(beta2=None), "AdamParams.beta2: a number is needed, got None"),
+        (lambda: types.AdamParams(learning_rate="x"), "AdamParams.learning_rate: a number is needed, got 'x'"),
+        (lambda: types.SamplingParams(stop=[1.5]), "SamplingParams.stop: a whole number is needed, got 1.5"),
+        (lambda: types.SamplingParams(stop=5), "^stop takes a string"),
+    ],
+)
+def test_the_field_of_a_value_that_is_refused_is_named(make: Callable[[], object], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        make()
 
 
 def test_records_do_not_change() -> None:

@@ -160,6 +160,8 @@ def _cast(array: NDArray[Any], dtype: TensorDtype) -> Array:
         with np.errstate(over="ignore"):  # infinities are found where data is sent
             return np.array(array, dtype=np.float32, order="C")
     if kind == "f":
+        if array.itemsize < 4:
+            array = array.astype(np.float32)  # 2^31 and 2^63 are beyond float16
         fractions = np.flatnonzero(~(np.isfinite(array) & (array == np.trunc(array)) & (np.abs(array) < 2.0**63)))
         if fractions.size:
             place = int(fractions[0])

@@ -170,9 +170,35 @@ def _explain_misspelling(cls: type) -> Callable[..., None]:
             for name in kwargs:
                 if known is not None and name not in known:
                     raise TypeError(_unknown_argument(cls, name, known)) from None
+            _name_the_field(cls, build, args, kwargs)
+            raise
+        except ValueError:
+            _name_the_field(cls, build, args, kwargs)
             raise
 
     return __init__
+
+
+def _name_the_field(cls: type, build: Callable[..., None], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise what a field's converter says of its argument with the field's name; what else was wrong, the caller tells.
+
+    The converters are asked again, as what they raised does not tell whose it was.
+    """
+    try:
+        given = inspect.signature(build).bind(None, *args, **kwargs).arguments
+    except TypeError:
+        return
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
+        name = field.alias or field.name
+        convert: Any = field.converter
+        if name not in given or not callable(convert) or isinstance(convert, attrs.Converter):
+            continue
+        try:
+            convert(given[name])
+        except (TypeError, ValueError) as error:
+            if type(error) in (TypeError, ValueError) and name not in str(error):
+                raise type(error)(f"{cls.__name__}.{name}: {error}") from None
+            return
 
 
 def _may_be_records(value: Any) -> bool:

@@ -34,7 +34,8 @@ class TensorData(ListedOnce, DataclassView, Record):
         data: the values: a list of any rectangular nesting, a tuple, a numpy array or a torch tensor; with CSR indices
             the stored values only.
         dtype: `"int64"` or `"float32"`; may be left out for arrays and tensors, which know their kind.
-        shape: the dense shape; None leaves it open (one dimension on the wire). Required with CSR indices.
+        shape: the dense shape; None is that of the data, and for one dimension leaves it open. Required with CSR
+            indices.
         sparse_crow_indices: row pointers [rows + 1], from 0 to the number of stored values.
         sparse_col_indices: the column of each stored value.
 
@@ -68,6 +69,8 @@ class TensorData(ListedOnce, DataclassView, Record):
             _check_csr(values, dimensions, crow, col)
         elif dimensions is not None:
             values = _shaped(values, dimensions)
+        elif values.ndim > 1:
+            dimensions = list(values.shape)  # rows of rows, and arrays of several axes, have a shape of their own
         else:
             values = values.reshape(-1)
         self._set(values, dimensions, crow, col, frozen=True)
