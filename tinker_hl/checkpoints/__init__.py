@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinker_hl.checkpoints.adapter import Adapter as Adapter
     from tinker_hl.checkpoints.adapter import LoraPair as LoraPair
+    from tinker_hl.checkpoints.ancestry import Lineage as Lineage
+    from tinker_hl.checkpoints.ancestry import LineageNode as LineageNode
+    from tinker_hl.checkpoints.ancestry import lineage as lineage
+    from tinker_hl.checkpoints.ancestry import started_from as started_from
     from tinker_hl.checkpoints.archive import unpack_archive as unpack_archive
     from tinker_hl.checkpoints.arithmetic import average as average
     from tinker_hl.checkpoints.arithmetic import compress as compress
@@ -17,9 +21,9 @@ if TYPE_CHECKING:
     from tinker_hl.checkpoints.comparing import AdapterDiff as AdapterDiff
     from tinker_hl.checkpoints.comparing import LayerDiff as LayerDiff
     from tinker_hl.checkpoints.comparing import diff as diff
-    from tinker_hl.checkpoints.download import Downloaded as Downloaded
-    from tinker_hl.checkpoints.download import download as download
-    from tinker_hl.checkpoints.download import download_async as download_async
+    from tinker_hl.checkpoints.downloading import Downloaded as Downloaded
+    from tinker_hl.checkpoints.downloading import download as download
+    from tinker_hl.checkpoints.downloading import download_async as download_async
     from tinker_hl.checkpoints.errors import AdapterError as AdapterError
     from tinker_hl.checkpoints.errors import ArchiveError as ArchiveError
     from tinker_hl.checkpoints.errors import CheckpointError as CheckpointError
@@ -44,10 +48,11 @@ _NAMES_BY_MODULE = {
     "arithmetic": ("average", "compress", "scale"),
     "checksums": ("verify",),
     "comparing": ("AdapterDiff", "LayerDiff", "diff"),
-    "download": ("Downloaded", "download", "download_async"),
+    "downloading": ("Downloaded", "download", "download_async"),
     "errors": ("AdapterError", "ArchiveError", "CheckpointError", "ChecksumError", "DiskSpaceError", "PublishError"),
     "export": ("export_merged", "export_peft"),
     "hub": ("Pushed", "push", "repository_name"),
+    "ancestry": ("Lineage", "LineageNode", "lineage", "started_from"),
     "pruning": ("Decision", "PrunePlan", "RetentionPolicy", "plan_prune", "prune", "prune_async"),
 }
 _PLACES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

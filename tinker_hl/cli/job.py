@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tinker_hl.checkpoints.download import download
+from tinker_hl.checkpoints.downloading import download
 from tinker_hl.cli.screen import Screen, TrainingProgress
 from tinker_hl.errors import TinkerError
 from tinker_hl.recipes.adapter_check import AdapterCheck, check_adapter

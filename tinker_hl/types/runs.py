@@ -101,6 +101,8 @@ class TrainingRun(Answer):
     last_checkpoint: Checkpoint | None = None
     last_sampler_checkpoint: Checkpoint | None = None
     user_metadata: dict[str, str] | None = None
+    started_from: str | None = None
+    """The path of the checkpoint that it was made from, where the service tells."""
 
 
 @attrs.frozen(kw_only=True)

@@ -67,6 +67,7 @@ def _shown(service: Service, run: RunRecord) -> dict[str, Any]:
         "last_checkpoint": shown(newest[TRAINING]),
         "last_sampler_checkpoint": shown(newest[SAMPLER]),
         "user_metadata": as_texts(run.user_metadata),
+        "started_from": service.records.origin(run.run_id),
     }
 
 

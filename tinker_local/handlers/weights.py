@@ -83,7 +83,7 @@ async def _copied(call: Call) -> Result:
     path = CheckpointPath(run.run_id, source.path.kind, source.path.name)
     staged = service.folders.stage()
     service.folders.copy(source.path, staged)
-    await service.records.write(service.records.put_run(run))
+    await service.records.write(service.records.put_run(run), service.records.put_origin(run.run_id, source.path))
     await service.checkpoints.commit(
         staged,
         path,
@@ -234,6 +234,8 @@ def _load_into(call: Call) -> Result:
             family=model.record.lora.optimizer,
         )
         await _remember(call, model, lora)
+        if path.run_id != model.model_id:  # a run that goes back to a state of its own began elsewhere
+            await service.records.write(service.records.put_origin(model.model_id, path))
         service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model.model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model.model_id})
 
@@ -263,6 +265,7 @@ def _load_as_new(call: Call) -> Result:
         )
         model.life = service.supervision.life
         await _remember(call, model, lora)
+        await service.records.write(service.records.put_origin(model_id, path))
         service.audit.note("run_create", call.owner, model_id=model_id, base_model=name)
         service.audit.note_checkpoint("read", call.owner, saved, purpose="load", into=model_id)
         return JsonAnswer({"type": "load_weights", "path": str(path), "model_id": model_id})

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS runs (
     trainable INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS runs_by_owner ON runs (owner, last_request_at);
 CREATE INDEX IF NOT EXISTS runs_by_session ON runs (session_id, created_at);
+CREATE TABLE IF NOT EXISTS origins (run_id TEXT PRIMARY KEY, path TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS samplers (
     sampler_id TEXT PRIMARY KEY, session_id TEXT NOT NULL, owner TEXT NOT NULL, created_at REAL NOT NULL,
     base_model TEXT NOT NULL, model_path TEXT, version TEXT, model_id TEXT);
@@ -208,6 +209,15 @@ class Records:
     def put_run(self, run: RunRecord) -> Statement:
         """A new run, or its new state."""
         return _upsert("runs", _row(run))
+
+    def put_origin(self, run_id: str, path: CheckpointPath) -> Statement:
+        """The checkpoint that a run was made from."""
+        return "INSERT OR REPLACE INTO origins VALUES (?, ?)", (run_id, str(path))
+
+    def origin(self, run_id: str) -> str | None:
+        """The path of the checkpoint that a run was made from; None for one that began fresh."""
+        rows = self.database.read("SELECT path FROM origins WHERE run_id = ?", run_id)
+        return str(rows[0][0]) if rows else None
 
     def run(self, run_id: str) -> RunRecord | None:
         """One run."""

@@ -30,6 +30,8 @@ class TrainingRun:
     last_checkpoint: Checkpoint | None | Unset = UNSET
     last_sampler_checkpoint: Checkpoint | None | Unset = UNSET
     user_metadata: None | Unset | UserMetadata = UNSET
+    started_from: None | str | Unset = UNSET
+    """ The checkpoint that the run was made from, by loading or copying it. The hosted service does not tell. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.checkpoint import Checkpoint  # noqa: PLC0415
@@ -77,6 +79,12 @@ class TrainingRun:
         else:
             user_metadata = self.user_metadata
 
+        started_from: None | str | Unset
+        if isinstance(self.started_from, Unset):
+            started_from = UNSET
+        else:
+            started_from = self.started_from
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -98,6 +106,8 @@ class TrainingRun:
             field_dict["last_sampler_checkpoint"] = last_sampler_checkpoint
         if user_metadata is not UNSET:
             field_dict["user_metadata"] = user_metadata
+        if started_from is not UNSET:
+            field_dict["started_from"] = started_from
 
         return field_dict
 
@@ -179,6 +189,15 @@ class TrainingRun:
 
         user_metadata = _parse_user_metadata(d.pop("user_metadata", UNSET))
 
+        def _parse_started_from(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        started_from = _parse_started_from(d.pop("started_from", UNSET))
+
         training_run = cls(
             training_run_id=training_run_id,
             base_model=base_model,
@@ -190,6 +209,7 @@ class TrainingRun:
             last_checkpoint=last_checkpoint,
             last_sampler_checkpoint=last_sampler_checkpoint,
             user_metadata=user_metadata,
+            started_from=started_from,
         )
 
         return training_run
