@@ -138,6 +138,11 @@ def test_reference_logprobs_of_training_and_sampling_clients_agree(local_service
         assert one.shape == (datum.model_input.length,)
         assert one == pytest.approx(output["logprobs"].to_numpy(), abs=1e-6)
         assert other == pytest.approx(one, abs=1e-4)
+    soft = Datum(ModelInput.from_ints([97, 98]), {"target_tokens": [[98, 99], [99, 100]]})
+    (pairs,) = losses.reference_logprobs(training, [soft])
+    assert pairs.shape == (2, 2)
+    with pytest.raises(InvalidDatumError, match=r"datum 0 .*use a training client"):
+        losses.reference_logprobs(sampler, [soft])
     carried = losses.with_reference(given, trained, key="mine")
     assert carried[0].loss_fn_inputs["mine"].to_numpy() == pytest.approx(trained[0])
     assert "mine" not in given[0].loss_fn_inputs

@@ -313,6 +313,7 @@ def test_a_stand_in_where_the_weight_is_zero_harms_nothing() -> None:
         (lambda: losses.GroupLasso(group=0), "group"),
         (lambda: losses.Entropy(temperature=0), "temperature"),
         (lambda: losses.Entropy(goal="max"), "goal"),
+        (lambda: losses.Entropy(estimator="sampled", normalized=True), "estimator"),
         (lambda: losses.KL(direction="backward"), "direction"),
         (lambda: losses.KLEstimate(estimator="k4"), "estimator"),
         (lambda: losses.Consistency(kind="mae"), "kind"),

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tinker_hl.losses.datum_rows import Rows, RowSource, rows_of
-from tinker_hl.losses.options import one_of, positive
+from tinker_hl.losses.options import one_of, positive, refused
 from tinker_hl.losses.reduction import Reduction, reduction_option
 from tinker_hl.losses.regularizer import (
     ElementwiseRegularizer,
@@ -65,6 +65,14 @@ class Entropy(ElementwiseRegularizer):
     temperature: float = attrs.field(default=1.0, validator=positive)
     normalized: bool = False
     support: Support = attrs.field(default="given", validator=one_of("given", "closed"))
+
+    def __attrs_post_init__(self) -> None:
+        if self.estimator == "sampled" and (self.temperature != 1.0 or self.normalized or self.support == "closed"):
+            raise refused(
+                self,
+                "estimator",
+                "cannot be 'sampled' with temperature, normalized or support: these are of sums over candidates",
+            )
 
     def terms(self, logprobs: Rows, reference: Rows | None = None, weights: Rows | None = None) -> list[Tensor]:
         """H or -H of each position."""
