@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import MODEL, Line
 
+from tinker_hl import ServiceClient
 from tinker_hl.cli.checkpoint import deletion
 from tinker_hl.types import ParsedCheckpointTinkerPath
 
@@ -213,3 +214,37 @@ def test_download(line: Line, tmp_path: Path) -> None:
     (folder / "left over").write_text("")
     line("checkpoint", "download", path, "-o", str(tmp_path), "--force")
     assert not (folder / "left over").exists()
+
+
+def test_prune_by_policy(line: Line) -> None:
+    """T-184, by what is to be kept: shown, refused without a terminal, done with `--yes`."""
+    with ServiceClient() as service:
+        trainer = service.create_lora_training_client(MODEL, rank=2).result()
+        paths = [trainer.save_state(f"step-{n}", user_metadata={"loss": str(9 - n)}).result().path for n in range(1, 6)]
+    words = ["checkpoint", "prune", "--run-id", run_of(paths[0]), "--keep-last", "1", "--pin", "step-2"]
+    out, err = line.both(*words, "--dry-run")
+    assert "3 checkpoints would go" in err
+    assert "no rule keeps it" in out
+    assert "--yes" in line.both(*words, code=2)[1]
+    told = line.json(*words, "--yes")["checkpoints"]
+    assert [one["checkpoint"]["tinker_path"] for one in told if one["keep"]] == [paths[1], paths[4]]
+    assert [one["deleted"] for one in told] == [True, False, True, True, False]
+    assert sorted(names(line, run_of(paths[0]))) == ["weights/step-2", "weights/step-5"]
+    best = [*words[:4], "--keep-best", "1", "--best-by", "loss", "--dry-run"]
+    kept = [one["checkpoint"]["tinker_path"] for one in line.json(*best)["checkpoints"] if one["keep"]]
+    assert kept == [paths[4]]
+    line("checkpoint", "prune", "--dry-run", code=2)
+
+
+def test_diff_of_folders_and_checkpoints(line: Line, tmp_path: Path) -> None:
+    first = line.checkpoint("first", "--kind", "sampler", "--seed", "1")
+    second = line.checkpoint("second", "--kind", "sampler", "--seed", "2")
+    folder = line.json("checkpoint", "download", first, "--output", str(tmp_path))["folder"]
+    same = line.json("checkpoint", "diff", folder, first)
+    assert same["norm_difference"] == 0
+    apart = line.json("checkpoint", "diff", first, second, "--limit", "3")
+    assert len(apart["layers"]) == 3
+    out, err = line.both("checkpoint", "diff", first, second, "--limit", "0")
+    assert out.split()[0] == "Layer"
+    assert f"{len(out.splitlines()) - 1} layers in all" in err
+    line("checkpoint", "diff", first, "/no/such/folder", code=2)

@@ -5,6 +5,7 @@ pipe, a file) it is as wide as it has to be. The module knows nothing of what th
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -56,7 +57,7 @@ def print_records(
         more: Further fields of the JSON document.
     """
     if form() == "json":
-        print_json({**(more or {}), name: [_plain(record) for record in records]})
+        print_json({**(more or {}), name: records})
     elif form() == "jsonl":
         for record in records:
             click.echo(_json(_plain(record), indent=None))
@@ -166,6 +167,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(field) for key, field in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

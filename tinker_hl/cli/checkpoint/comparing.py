@@ -1,0 +1,75 @@
+"""`checkpoint diff`: in what two adapters differ, layer by layer."""
+
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tinker_hl.cli.checkpoint.transfer import TRANSFER_SECONDS, folder_name
+from tinker_hl.cli.forms import format_option
+from tinker_hl.cli.output import Column, note, print_records
+from tinker_hl.cli.parameters import tinker_path
+from tinker_hl.cli.reach import Reach, reaching
+
+if TYPE_CHECKING:
+    from tinker_hl.checkpoints import LayerDiff
+
+__all__ = ["diff"]
+
+COLUMNS: "tuple[Column[LayerDiff], ...]" = (
+    Column("Layer", lambda layer: layer.layer),
+    Column("|First|", lambda layer: f"{layer.norm_first:.4g}", right=True),
+    Column("|Second|", lambda layer: f"{layer.norm_second:.4g}", right=True),
+    Column("|Change|", lambda layer: f"{layer.norm_difference:.4g}", right=True),
+    Column("Relative", lambda layer: _share(layer.relative_change), right=True),
+    Column("Cosine", lambda layer: _number(layer.cosine), right=True),
+    Column("Directions", lambda layer: f"{layer.stable_rank_difference:.1f}", right=True),
+)
+
+
+@click.command()
+@format_option
+@click.argument("first")
+@click.argument("second")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Layers; 0 is all.")
+@reaching
+def diff(reach: Reach, first: str, second: str, limit: int) -> None:
+    """Compare the adapters FIRST and SECOND, each a folder or a checkpoint's path; what changed most comes first.
+
+    A checkpoint is fetched for it. Norms are those of what an adapter adds to the weights of a layer.
+    """
+    from tinker_hl import checkpoints
+
+    with tempfile.TemporaryDirectory(prefix="tinker-hl-diff-") as work:
+        folders = [_folder(reach, place, Path(work) / str(number)) for number, place in enumerate((first, second))]
+        found = checkpoints.diff(folders[0], folders[1])
+    layers = found.largest(limit or len(found.layers))
+    whole = {name: getattr(found, name) for name in ("norm_first", "norm_second", "norm_difference", "cosine")}
+    print_records(layers, COLUMNS, name="layers", nothing="Neither has any layers.", more=whole)
+    note(
+        f"{len(found.layers):,} layers in all: |first| {found.norm_first:.4g}, |second| {found.norm_second:.4g}, "
+        f"|change| {found.norm_difference:.4g}, cosine {_number(found.cosine)}."
+    )
+
+
+def _folder(reach: Reach, place: str, work: Path) -> Path:
+    if not place.startswith("tinker://"):
+        if not Path(place).is_dir():
+            raise click.UsageError(f"{place} is neither a folder nor a checkpoint's path.")
+        return Path(place)
+    from tinker_hl.checkpoints import download
+
+    path = tinker_path(place)
+    with reach.service(display_name="tinker-hl checkpoint diff") as service:
+        seconds = max(reach.timeout, TRANSFER_SECONDS)
+        return download(service, path, work / folder_name(path), timeout=seconds).folder
+
+
+def _share(value: float) -> str:
+    return "new" if math.isinf(value) else f"{value:.1%}"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
