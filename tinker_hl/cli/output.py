@@ -167,8 +167,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(field) for key, field in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no such number
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no other numbers
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
