@@ -1,6 +1,7 @@
 """`tinker-hl checkpoint` against a real service."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_save_refuses_what_cannot_be_meant(line: Line, words: list[str]) -> None
     assert "Error: " in line.both("checkpoint", "save", *words, code=2)[1]
 
 
+def test_fault_45_times_are_iso_8601_and_the_form_may_stand_anywhere(line: Line, path: str) -> None:
+    run = run_of(path)
+    texts = [
+        line("--format", "json", "checkpoint", "list", "--run-id", run),
+        line("checkpoint", "--format", "json", "list", "--run-id", run),
+        line("checkpoint", "list", "--run-id", run, "--format", "json"),
+    ]
+    assert texts[0] == texts[1] == texts[2]
+    (found,) = json.loads(texts[0])["checkpoints"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", found["time"])
+    assert "unexpected" not in line.both("run", "list", "--columns", "nonsense", code=2)[1].lower()
+
+
 def test_list_and_info(line: Line, path: str) -> None:
     """T-181, T-182: ages in the table, ISO times in JSON."""
     run = run_of(path)
@@ -105,11 +119,16 @@ def test_what_is_not_there_is_a_line_and_1(line: Line, path: str) -> None:
     assert "tinker://<run>/<segment>/<name>" in line.both("checkpoint", "info", "weights/1", code=2)[1]
 
 
-def test_publish_and_unpublish_say_nothing(line: Line, path: str) -> None:
-    """T-182."""
+def test_fault_45_changes_of_a_checkpoint_are_told_in_the_form_that_was_asked_for(line: Line, path: str) -> None:
+    """T-182, T-183: a note for people on stderr, a record for programs on stdout."""
     for command, public in (("publish", True), ("unpublish", False)):
-        assert line.both("checkpoint", command, path) == ("", "")
+        out, err = line.both("checkpoint", command, path)
+        assert (out, path in err) == ("", True)
         assert line.json("checkpoint", "info", path)["public"] is public
+    for command, public in (("publish", True), ("unpublish", False)):
+        assert line.json("checkpoint", command, path) == {"tinker_path": path, "public": public}
+    assert line.json("checkpoint", "set-ttl", path, "--ttl", "7200") == {"tinker_path": path, "ttl_seconds": 7200}
+    assert line.both("checkpoint", "set-ttl", path, "--remove") == ("", f"{path} is kept for good.\n")
 
 
 def test_set_ttl(line: Line, path: str) -> None:
@@ -139,7 +158,7 @@ def test_delete_checks_every_path_before_it_deletes_any(line: Line, path: str) -
     assert names(line, run_of(path)) == ["weights/one"]
 
 
-def test_delete_tells_each_failure_and_ends_with_1(line: Line, path: str) -> None:
+def test_fault_45_delete_tells_each_failure_and_ends_with_1(line: Line, path: str) -> None:
     """T-184: one that fails stops no other."""
     out, err = line.both("checkpoint", "delete", UNKNOWN, path, "--yes", code=1)
     assert "Deleted 1 checkpoint" in out
@@ -200,6 +219,13 @@ def test_delete_with_a_grace_can_be_taken_back(line: Line, path: str) -> None:
     assert line.json("checkpoint", "info", path)["expires_at"] is not None
     line("checkpoint", "set-ttl", path, "--remove")
     assert line.json("checkpoint", "info", path)["expires_at"] is None
+
+
+def test_fault_45_stdout_holds_the_record_of_a_download_and_nothing_else(line: Line, tmp_path: Path) -> None:
+    path = line.checkpoint("final", "--kind", "sampler")
+    out, err = line.both("checkpoint", "download", path, "--output", str(tmp_path), "--format", "jsonl")
+    assert json.loads(out)["tinker_path"] == path, "progress would be no JSON"
+    assert path not in err
 
 
 def test_download(line: Line, tmp_path: Path) -> None:
