@@ -53,7 +53,7 @@ __all__ = ["create_app"]
 _OPEN_TO_ALL = frozenset({"get_health"})
 """Answered without a key: whoever starts a service wants to know when it is ready."""
 _NOBODY = Caller("")
-_CARRY_DATA = frozenset({"forward", "forward_backward", "sample"})
+_CARRY_DATA = frozenset({"forward", "forward_backward", "import_weights", "sample"})
 """Requests whose bodies may be large."""
 _JOURNALLED = frozenset(
     {

@@ -93,6 +93,9 @@ def requests_for(things: Things, own: Things) -> Iterator[tuple[str, dict[str, A
     yield "save_weights_external", {"body": {**model, "seq_id": 3, "path": "b"}}
     yield "load_weights", {"body": {"model_id": own.model_id, "seq_id": 3, "path": things.path, "optimizer": False}}
     yield "copy_weights", {"body": {"source_path": things.path, "destination_project_id": "p"}}
+    adapter = {"adapter_config": {"peft_type": "LORA", "r": 2, "lora_alpha": 2}, "adapter_model": "AAAA"}
+    place = {**session, "model_seq_id": 9, "path": "b", "base_model": "null/base"}
+    yield "import_weights", {"body": {**place, **adapter}}
     yield "get_weights_info", {"body": {"tinker_path": things.path}}
     yield "get_sampler", {"path": {"sampler_id": things.sampler_id}}
     yield "join_sampling_session", {"body": {"sampling_session_id": things.sampler_id}}

@@ -37,6 +37,7 @@ OPERATIONS = [
     ("post", "/save_weights_for_sampler", "save_weights_for_sampler", "weights"),
     ("post", "/save_weights_external", "save_weights_external", "weights"),
     ("post", "/copy_weights", "copy_weights", "weights"),
+    ("post", "/import_weights", "import_weights", "weights"),
     ("post", "/create_custom_loss", "create_custom_loss", "training"),
     ("post", "/asample", "sample", "sampling"),
     ("post", "/retrieve_future", "retrieve_future", "futures"),
@@ -78,13 +79,13 @@ def by_id(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {operation["operationId"]: operation for item in spec["paths"].values() for operation in item.values()}
 
 
-def test_spec_holds_exactly_the_49_operations(canonical: dict[str, Any]) -> None:
+def test_spec_holds_exactly_the_50_operations(canonical: dict[str, Any]) -> None:
     described = {
         (method, path.removeprefix("/api/v1"), operation["operationId"], *operation["tags"])
         for path, item in canonical["paths"].items()
         for method, operation in item.items()
     }
-    assert len(OPERATIONS) == 49
+    assert len(OPERATIONS) == 50
     assert described == set(OPERATIONS)
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tinker_hl.checkpoints.hub import Pushed as Pushed
     from tinker_hl.checkpoints.hub import push as push
     from tinker_hl.checkpoints.hub import repository_name as repository_name
+    from tinker_hl.checkpoints.importing import import_adapter as import_adapter
+    from tinker_hl.checkpoints.importing import import_adapter_async as import_adapter_async
     from tinker_hl.checkpoints.pruning import Decision as Decision
     from tinker_hl.checkpoints.pruning import PrunePlan as PrunePlan
     from tinker_hl.checkpoints.pruning import RetentionPolicy as RetentionPolicy
@@ -53,6 +55,7 @@ _NAMES_BY_MODULE = {
     "export": ("export_merged", "export_peft"),
     "hub": ("Pushed", "push", "repository_name"),
     "ancestry": ("Lineage", "LineageNode", "lineage", "started_from"),
+    "importing": ("import_adapter", "import_adapter_async"),
     "pruning": ("Decision", "PrunePlan", "RetentionPolicy", "plan_prune", "prune", "prune_async"),
 }
 _PLACES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

@@ -100,7 +100,8 @@ class NullEngine:
         saved = json.loads((directory / _CONFIG).read_bytes())
         if optimizer and not (directory / _OPTIMIZER).is_file():
             raise UserFaultError("the checkpoint has no optimizer state; load its weights alone")
-        lora = LoraSpec(**{**saved["lora"], **({"optimizer": family} if family else {})})
+        kept = saved.get("lora") or {"rank": saved["r"], "alpha": saved["lora_alpha"]}  # or peft's own
+        lora = LoraSpec(**{**kept, **({"optimizer": family} if family else {})})
         adapter = _Adapter(base_model or saved["base_model_name_or_path"], lora)
         self._adapters[model_id] = adapter
         return adapter.lora

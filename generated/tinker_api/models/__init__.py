@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .active_status_query import ActiveStatusQuery
     from .adam_optimizer_config import AdamOptimizerConfig
     from .adam_params import AdamParams
+    from .adapter_config import AdapterConfig
     from .api_key_details import ApiKeyDetails
     from .api_key_info import ApiKeyInfo
     from .assign_session_project_request import AssignSessionProjectRequest
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
     from .image_asset_pointer_chunk import ImageAssetPointerChunk
     from .image_chunk import ImageChunk
     from .image_format import ImageFormat
+    from .import_weights_request import ImportWeightsRequest
+    from .import_weights_response import ImportWeightsResponse
     from .join_sampling_session_request import JoinSamplingSessionRequest
     from .join_sampling_session_response import JoinSamplingSessionResponse
     from .list_sessions_response import ListSessionsResponse
@@ -183,6 +186,7 @@ __all__ = (
     "ActiveStatusQuery",
     "AdamOptimizerConfig",
     "AdamParams",
+    "AdapterConfig",
     "ApiKeyDetails",
     "ApiKeyInfo",
     "AssignSessionProjectRequest",
@@ -262,6 +266,8 @@ __all__ = (
     "ImageAssetPointerChunk",
     "ImageChunk",
     "ImageFormat",
+    "ImportWeightsRequest",
+    "ImportWeightsResponse",
     "JoinSamplingSessionRequest",
     "JoinSamplingSessionResponse",
     "ListSessionsResponse",
@@ -351,6 +357,7 @@ _MODULES = {
     "ActiveStatusQuery": ".active_status_query",
     "AdamOptimizerConfig": ".adam_optimizer_config",
     "AdamParams": ".adam_params",
+    "AdapterConfig": ".adapter_config",
     "ApiKeyDetails": ".api_key_details",
     "ApiKeyInfo": ".api_key_info",
     "AssignSessionProjectRequest": ".assign_session_project_request",
@@ -430,6 +437,8 @@ _MODULES = {
     "ImageAssetPointerChunk": ".image_asset_pointer_chunk",
     "ImageChunk": ".image_chunk",
     "ImageFormat": ".image_format",
+    "ImportWeightsRequest": ".import_weights_request",
+    "ImportWeightsResponse": ".import_weights_response",
     "JoinSamplingSessionRequest": ".join_sampling_session_request",
     "JoinSamplingSessionResponse": ".join_sampling_session_response",
     "ListSessionsResponse": ".list_sessions_response",
