@@ -13,6 +13,7 @@ import pytest
 
 from tinker_hl import ExperimentalWarning, ServiceClient
 from tinker_hl.cli import entry
+from tinker_hl.run_metrics import read_manifest
 from tinker_hl.types import SessionSearchRequest
 
 WORDS = ["apple", "lemon", "cherry", "plum", "grape", "melon", "orange", "banana", "peach", "pear", "fig", "lime"]
@@ -60,6 +61,12 @@ def test_a_model_learns_a_users_own_file(reached: str, data: Path, capfd: pytest
     assert [record["step"] for record in metrics if "exact_match" in record] == [0, 5, 10, 15, 20, 25]
     assert [record["step"] for record in lines(run / "checkpoints.jsonl")] == [5, 10, 15, 20, 25]
     assert (run / "curve.png").stat().st_size > 10_000
+    manifests = [read_manifest(path) for path in (run, *sorted((run / "manifests").iterdir()), run / "adapter")]
+    assert len({manifest.config_sha256 for manifest in manifests}) == 1
+    assert [manifest.checkpoint for manifest in manifests[1:-1]] == [
+        r["path"] for r in lines(run / "checkpoints.jsonl")
+    ]
+    assert manifests[-1].checkpoint == manifests[-2].checkpoint, "the adapter is the last one's"
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {path.name for path in (run / "adapter").iterdir()}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tinker_hl.errors import ConfigurationError
 from tinker_hl.recipes.run_folder import RunFolder, default_run_name
+from tinker_hl.run_metrics import gather_manifest, read_manifest
 
 
 def test_lines_are_on_disk_at_once_and_are_strict_json(tmp_path: Path) -> None:
@@ -19,6 +20,17 @@ def test_lines_are_on_disk_at_once_and_are_strict_json(tmp_path: Path) -> None:
         {"step": 2, "loss": None},
     ]
     assert json.loads((folder.path / "checkpoints.jsonl").read_text()) == {"step": 1, "path": "tinker://x/weights/y"}
+
+
+def test_a_described_run_has_a_manifest_for_itself_and_each_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "one")
+    folder.checkpoint(step=1, path="tinker://x/weights/before")
+    folder.describe(gather_manifest({"rank": 8}, seeds={"run": 3}))
+    folder.checkpoint(step=20, path="tinker://x/weights/y")
+    assert read_manifest(folder.path).seeds == {"run": 3}
+    assert [path.name for path in (folder.path / "manifests").iterdir()] == ["step-000020.json"]
+    read = read_manifest(folder.path / "manifests" / "step-000020.json")
+    assert (read.step, read.checkpoint, read.config) == (20, "tinker://x/weights/y", {"rank": 8})
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "-rf", "a\0b", "x" * 101])

@@ -21,6 +21,7 @@ from tinker_hl.recipes.exact_match import Answer, ask, exact_match
 from tinker_hl.recipes.pairs import DataFileError, Pair, read_pairs, split_pairs
 from tinker_hl.recipes.run_folder import RunFolder
 from tinker_hl.recipes.supervised import Example, Plan, TextTokenizer, encode_pair, fine_tune
+from tinker_hl.run_metrics.manifest import gather_manifest, write_manifest
 from tinker_hl.types import ModelInput
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class _Job:
         tokenizer: TextTokenizer = trainer.get_tokenizer()
         examples = self._encode(training, tokenizer)
         questions = self._encode(held_out, tokenizer)
+        self.folder.describe(gather_manifest(options, seeds={"run": options.seed}, data=[options.data]))
         base = self.service.create_sampling_client(base_model=options.model).result()
         before = self._measure(0, base, tokenizer, questions)
         plan = options.plan(len(examples))
@@ -243,6 +245,8 @@ class _Job:
         self, path: str, learned: "SamplingClient", trainer: "TrainingClient", examples: Sequence[Example]
     ) -> None:
         adapter = download(self.service, path, self.folder.path / "adapter").folder
+        if self.folder.manifest is not None:
+            write_manifest(adapter, self.folder.manifest.at(len(self.losses), path))
         self.screen.say(f"adapter: {adapter}")
         base = trainer.get_info().model_data.tokenizer_id
         if not self.options.check_adapter:

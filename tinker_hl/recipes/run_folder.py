@@ -1,17 +1,17 @@
 """The folder of one run: `metrics.jsonl`, `checkpoints.jsonl`, and whatever else the run leaves.
 
-Each line is on disk before the call that wrote it returns, so that an interrupted run has what it did. Knows nothing
-of what the lines mean.
+Each line is in the file before the call that wrote it returns, so that an interrupted run has what it did. Knows
+nothing of what the lines mean.
 """
 
-import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tinker_hl.errors import ConfigurationError
+from tinker_hl.run_metrics.journal import METRICS_FILE, append_record
+from tinker_hl.run_metrics.manifest import Manifest, write_manifest
 
 __all__ = ["RunFolder", "default_run_name"]
 
@@ -38,6 +38,7 @@ class RunFolder:
             )
         self.name = name
         self.path = runs / name
+        self.manifest: Manifest | None = None
         try:
             self.path.mkdir(parents=True)
         except FileExistsError as error:
@@ -45,11 +46,18 @@ class RunFolder:
 
     def metrics(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`; a number that is not finite is written as null."""
-        self._append("metrics.jsonl", record)
+        append_record(self.path / METRICS_FILE, record)
 
     def checkpoint(self, *, step: int, path: str) -> None:
-        """Note a checkpoint of the service in `checkpoints.jsonl`."""
-        self._append("checkpoints.jsonl", {"step": step, "path": path})
+        """Note a checkpoint of the service in `checkpoints.jsonl`, and its manifest in `manifests/`."""
+        append_record(self.path / "checkpoints.jsonl", {"step": step, "path": path})
+        if self.manifest is not None:
+            write_manifest(self.path / "manifests" / f"step-{step:06d}.json", self.manifest.at(step, path))
+
+    def describe(self, manifest: Manifest) -> None:
+        """Write what it takes to repeat the run, and from now on the same beside each checkpoint."""
+        self.manifest = manifest
+        write_manifest(self.path, manifest)
 
     def remove_if_empty(self) -> bool:
         """Take the folder away if nothing was written into it, so that its name is free; tells whether."""
@@ -57,11 +65,3 @@ class RunFolder:
             return False
         self.path.rmdir()
         return True
-
-    def _append(self, name: str, record: Mapping[str, Any]) -> None:
-        finite = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in record.items()
-        }
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite, allow_nan=False) + "\n")
