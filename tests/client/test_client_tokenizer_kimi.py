@@ -113,8 +113,10 @@ def test_offsets_are_the_characters_that_each_token_is_of(folder: Path, text: st
     for token_id, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
         piece = ours.backend_tokenizer.encoding.decode_single_token_bytes(token_id)  # type: ignore[attr-defined]
         assert piece in text[start:end].encode()
-        assert len(text[:start].encode()) <= place < place + len(piece) <= len(text[:end].encode())
-        place += len(piece)
+        behind = place + len(piece)
+        assert len(text[:start].encode()) <= place < len(text[: start + 1].encode())
+        assert len(text[: end - 1].encode()) < behind <= len(text[:end].encode())
+        place = behind
     assert place == len(text.encode())
 
 
