@@ -37,6 +37,7 @@ EventKind = Literal[
     "session_ended",
     "heartbeat_failed",
     "notice",  # something that the server wants the user to read
+    "recovery",  # a stage of replacing a lost model; `tinker_hl.recovery` has the stages
 ]
 
 _LEVELS: Mapping[str, int] = {

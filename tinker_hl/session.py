@@ -131,6 +131,7 @@ class Session:
         self._loss_numbers = itertools.count()
         self._opening: asyncio.Task[str] | None = None
         self._poller: Poller | None = None
+        self._siblings: list[_Life] = []
         _sessions.add(self)
         weakref.finalize(self, _drop_later, self._life).atexit = False
         loop.reset_after_fork(self)
@@ -193,9 +194,21 @@ class Session:
             self._poller = Poller(self.connection)
         return await self._poller.result(promise, stream, policy=policy, watch=watch)
 
+    def sibling(self) -> "Session":
+        """Another session on the same connection, which is finished when this one is closed, if not before."""
+        other = Session(self.connection, self.options)
+        self._siblings = [life for life in self._siblings if not life.ended]
+        self._siblings.append(other._life)
+        return other
+
+    async def finish(self, status: EndStatus) -> None:
+        """Finish it on the server, quietly, and leave the connection to others; safe to repeat."""
+        await self._life.drop(status)
+
     async def aclose(self, status: EndStatus = "success", detail: str | None = None) -> None:
         """Finish it on the server and close the connection; safe to repeat."""
         try:
+            await asyncio.gather(*(life.drop(status) for life in self._siblings))
             await self._life.finish(status, detail)
         finally:
             if self._opening is not None:

@@ -18,7 +18,7 @@ from tinker_hl.saved_states import SavedState
 from tinker_hl.turns import LostSubmission, PartlyTakenError, Turn
 from tinker_hl.types import LoadWeightsRequest, SaveWeightsForSamplerRequest
 
-__all__ = ["RECOVER", "Recovery"]
+__all__ = ["RECOVER", "Recovery", "retire"]
 
 RECOVER = "TrainingClient.recover"
 ABOUT_THE_CALLER = frozenset({401, 402, 403})
@@ -52,7 +52,7 @@ class Recovery:
             ModelLostError: The model is gone, and no state of it is known.
             TinkerError: The server could not be asked until the policy's deadline; this may be tried again.
         """
-        await self._retire()
+        await retire(self._old)
         try:
             await self._same_model()
         except _GoneError as gone:
@@ -60,21 +60,6 @@ class Recovery:
         self._new.states = self._old.states
         self._old.turns.lost = None
         return TrainedModel(self._new, model.info)
-
-    async def _retire(self) -> None:
-        """Wait until the old calls have been submitted or have failed; from then on there are no more."""
-
-        async def hand_over(ids: range) -> None:
-            self._old.turns.fail(RECOVER, MovedError("recover() was called on this client"))
-
-        last = self._old.turns.reserve(RECOVER)
-        try:
-            await last.submit(0, hand_over)
-        except SubmissionFailedError:
-            # The order is broken already, and so nothing is under way.
-            return
-        finally:
-            last.give_up()
 
     async def _same_model(self) -> None:
         """Settle what is open, and see that the model is there. Raises `_GoneError` if it is not."""
@@ -148,6 +133,22 @@ class Recovery:
         made = await make_from_state(self._new, self._first, request)
         self._old.turns.lost = None
         return TrainedModel(made.calls, made.info, resumed_from=state.path)
+
+
+async def retire(calls: ModelCalls) -> None:
+    """Wait until the calls have been submitted or have failed; from then on there are no more."""
+
+    async def hand_over(ids: range) -> None:
+        calls.turns.fail(RECOVER, MovedError("recover() was called on this client"))
+
+    last = calls.turns.reserve(RECOVER)
+    try:
+        await last.submit(0, hand_over)
+    except SubmissionFailedError:
+        # The order is broken already, and so nothing is under way.
+        return
+    finally:
+        last.give_up()
 
 
 def _verdict(error: BaseException) -> BaseException:

@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 from tinker_api.api.training import optim_step, unload_model
-from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl.clients.checkpoints import CheckpointVerbs
 from tinker_hl.clients.model_making import TrainedModel
 from tinker_hl.clients.ordered import base_model_of, parsed
 from tinker_hl.clients.recovery import RECOVER, Recovery
-from tinker_hl.clients.sampler import Sampler
 from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
+from tinker_hl.clients.snapshot import SNAPSHOT, Snapshot
 from tinker_hl.custom_loss.handle import LossHandle
 from tinker_hl.custom_loss.metrics import with_surrogate_metrics
 from tinker_hl.custom_loss.own_thread import in_own_thread
 from tinker_hl.custom_loss.per_datum import check_inputs, over_datums, refuse_foreign
 from tinker_hl.custom_loss.surrogate import CustomLossFn, Surrogate, evaluate, forward_datums, refuse_unusable
 from tinker_hl.custom_loss.torch_needed import require_torch
-from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls, Pass
 from tinker_hl.retry import RetryConfig
@@ -39,8 +37,6 @@ from tinker_hl.types import (
     OptimStepRequest,
     OptimStepResponse,
     SamplingClientKind,
-    SaveWeightsForSamplerRequest,
-    SaveWeightsForSamplerResponseInternal,
     UnloadModelRequest,
     UnloadModelResponse,
 )
@@ -63,6 +59,9 @@ class TrainingClient(CheckpointVerbs):
     Args:
         model: What is trained.
     """
+
+    _has_server_losses = True
+    """Whether a handle of the session's is given to the server to run; a client that outlives sessions runs it here."""
 
     # Passes and steps.
 
@@ -129,7 +128,8 @@ class TrainingClient(CheckpointVerbs):
             raise ValueError(f"loss_type_input can only be 'logprobs', got {loss_type_input!r}")
         require_torch()
         if isinstance(loss_fn, LossHandle):
-            refuse_foreign(loss_fn, self._calls.session.session_id)
+            if self._has_server_losses:
+                refuse_foreign(loss_fn, self._calls.session.session_id)
         else:
             refuse_unusable(loss_fn)
         _refuse_single(data)
@@ -138,12 +138,12 @@ class TrainingClient(CheckpointVerbs):
         call = "TrainingClient.forward_backward_custom"
         if isinstance(loss_fn, LossHandle):
             check_inputs(loss_fn, given)
-            if loss_fn.loss_id is not None:
+            if loss_fn.loss_id is not None and self._has_server_losses:
                 return self._pass(call, given, "custom", {"loss_id": loss_fn.loss_id}, backward=True)
             loss_fn, data = over_datums(loss_fn), given
         first = forward_datums(given)
         evaluation = partial(evaluate, loss_fn, given, shown=data)
-        return self._ordered(call, lambda turn: self._run_custom(turn, first, evaluation))
+        return self._custom(call, first, evaluation)
 
     def optim_step(
         self, optim_params: OptimParams | None = None, *, adam_params: OptimParams | None = None
@@ -187,40 +187,18 @@ class TrainingClient(CheckpointVerbs):
         Returns:
             A future that can also be used as the client itself.
         """
-        call = "TrainingClient.save_weights_and_get_sampling_client"
         calls = self._calls
-        request = SaveWeightsForSamplerRequest(
-            model_id="", sampling_session_seq_id=calls.session.next_sampler(), kind=kind
+        snapshot = Snapshot(
+            number=calls.session.next_sampler(),
+            kind=kind,
+            retry_config=retry_config,
+            record_stability_info=record_stability_info,
         )
-        function = save_weights_for_sampler.asyncio_detailed
 
         async def run(turn: Turn) -> SamplingClient:
-            payload = await calls.single(turn, function, "SaveWeightsForSampler", request.wire_dict())
-            saved = parsed(payload, SaveWeightsForSamplerResponseInternal)
-            info = (await self._made()).info
-            if saved.sampling_session_id is None and saved.path is not None:
-                return await open_sampler(
-                    calls.session,
-                    call,
-                    model_path=saved.path,
-                    base_model=base_model_of(info),
-                    retry_config=retry_config,
-                    record_stability_info=record_stability_info,
-                )
-            if saved.sampling_session_id is None:
-                raise APIResponseValidationError(None, None, "the server saved weights, but named no sampling session")
-            return SamplingClient(
-                Sampler(
-                    calls.session,
-                    sampling_session_id=saved.sampling_session_id,
-                    base_model=base_model_of(info),
-                    tokenizer_id=info.model_data.tokenizer_id,
-                    retry_config=retry_config,
-                    record_stability_info=record_stability_info,
-                )
-            )
+            return await snapshot.taken(calls, turn, (await self._made()).info)
 
-        return calls.start(call, lambda turn: PendingSamplingClient(run(turn), on_end=turn.give_up))
+        return calls.start(SNAPSHOT, lambda turn: PendingSamplingClient(run(turn), on_end=turn.give_up))
 
     def save_weights_and_get_sampling_client_submit(
         self, retry_config: RetryConfig | None = None
@@ -418,7 +396,15 @@ class TrainingClient(CheckpointVerbs):
         work = Pass(call=call, data=_checked(data, name), loss_fn=name, loss_fn_config=settings, backward=backward)
         if self._calls.verifies:
             _refuse_unknown_settings(name, settings)
-        return self._ordered(call, lambda turn: self._run_pass(turn, work))
+        return self._run(work)
+
+    def _run(self, work: Pass) -> APIFuture[ForwardBackwardOutput]:
+        return self._ordered(work.call, lambda turn: self._run_pass(turn, work))
+
+    def _custom(
+        self, call: str, first: list[Datum], evaluation: Callable[[ForwardBackwardOutput], Surrogate]
+    ) -> APIFuture[ForwardBackwardOutput]:
+        return self._ordered(call, lambda turn: self._run_custom(turn, first, evaluation))
 
     async def _run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:
         """Make a pass; verify its result, if this client does so."""
