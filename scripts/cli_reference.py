@@ -36,6 +36,7 @@ tinker-hl run list --columns id,model,owner,updated
 tinker-hl checkpoint list --limit 0 --format jsonl | jq -r .tinker_path
 tinker-hl checkpoint delete --type sampler --before 2026-08-01 --dry-run
 tinker-hl checkpoint prune --keep-last 3 --keep-every 100 --dry-run
+tinker-hl probe --base-url http://127.0.0.1:8000
 tinker-hl chat --model-path tinker://RUN/sampler_weights/NAME --compare
 tinker-hl lint DATA.jsonl --model NAME
 tinker-hl sample --base-model NAME --prompt "lemon is" --num-samples 4
