@@ -36,6 +36,7 @@ tinker-hl run list --columns id,model,owner,updated
 tinker-hl checkpoint list --limit 0 --format jsonl | jq -r .tinker_path
 tinker-hl checkpoint delete --type sampler --before 2026-08-01 --dry-run
 tinker-hl checkpoint prune --keep-last 3 --keep-every 100 --dry-run
+tinker-hl checkpoint push-hf tinker://RUN/sampler_weights/NAME --dry-run
 tinker-hl probe --base-url http://127.0.0.1:8000
 tinker-hl chat --model-path tinker://RUN/sampler_weights/NAME --compare
 tinker-hl lint DATA.jsonl --model NAME
@@ -114,7 +115,8 @@ def _sections(context: click.Context) -> Iterator[str]:
 
 def _records(context: click.Context) -> list[tuple[str, str]]:
     """An option's names and what it does, for each that is shown."""
-    return [record for parameter in context.command.params if (record := parameter.get_help_record(context))]
+    records = [record for parameter in context.command.params if (record := parameter.get_help_record(context))]
+    return [record for record in records if record[1]]  # an argument has its name in the usage, and no more
 
 
 def _is_common(record: tuple[str, str]) -> bool:

@@ -1,13 +1,16 @@
 """`tinker-hl checkpoint` against a real service."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import MODEL, Line
+from command_line import MODEL, PROGRAM, Line
+from fake_hub import running_hub
 
 from tinker_hl import ServiceClient
 from tinker_hl.cli.checkpoint import deletion
@@ -274,3 +277,40 @@ def test_diff_of_folders_and_checkpoints(line: Line, tmp_path: Path) -> None:
     assert out.split()[0] == "Layer"
     assert f"{len(out.splitlines()) - 1} layers in all" in err
     line("checkpoint", "diff", first, "/no/such/folder", code=2)
+
+
+def test_push_to_the_hub(line: Line) -> None:
+    """T-186: with a name of its own making, patterns, and a model card or none."""
+    path = line.checkpoint("final", "--kind", "sampler")
+    with running_hub() as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1"}
+
+        def pushed(path: str, *more: str) -> subprocess.CompletedProcess[str]:
+            words = [PROGRAM, "checkpoint", "push-hf", path, *more, "--format", "json"]
+            ended = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=False)
+            assert hub.token not in ended.stdout + ended.stderr
+            return ended
+
+        tried = pushed(path, "--dry-run", "--ignore-pattern", "*.json", "--no-model-card")
+        told = json.loads(tried.stdout)
+        assert set(told["files"]) == {"adapter_model.safetensors"}
+        assert told["repository"].endswith("-final")
+        assert told["commit_url"] is None
+        assert "Nothing was changed." in tried.stderr
+        done = pushed(path, "--repo", "me/tuned", "--commit-message", "first", "--public")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["commit_url"]
+        assert path in json.loads(done.stdout)["card"]
+        assert (hub.messages, hub.private) == (["first"], {"me/tuned": False})
+        refused = pushed(line.checkpoint("other", "--kind", "sampler"), "--repo", "me/tuned")
+        assert refused.returncode == 1
+        assert "Traceback" not in refused.stderr
+
+
+def test_export_as_peft(line: Line, tmp_path: Path) -> None:
+    path = line.checkpoint("final", "--kind", "sampler")
+    told = line.json("checkpoint", "export", path, str(tmp_path / "peft"), "--base-model", "me/base")
+    assert set(told["files"]) == {"adapter_config.json", "adapter_model.safetensors"}
+    config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "me/base"
+    assert "exists" in line.both("checkpoint", "export", path, str(tmp_path / "peft"), code=1)[1]
