@@ -314,3 +314,6 @@ def test_export_as_peft(line: Line, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "me/base"
     assert "exists" in line.both("checkpoint", "export", path, str(tmp_path / "peft"), code=1)[1]
+    words = ["checkpoint", "import", str(tmp_path / "peft"), "--base-model", MODEL, "--name", "back"]
+    assert line.json(*words)["tinker_path"].endswith("/weights/back")
+    assert "Error: " in line.both("checkpoint", "import", str(tmp_path), "--base-model", MODEL, code=1)[1]

@@ -207,6 +207,7 @@ STEPS: Final[dict[str, Step | str]] = {
     "save_weights_for_sampler": _saving("save_weights_for_sampler", sampler=True),
     "save_weights_external": _saving("save_weights_external"),
     "load_weights": _load_weights,
+    "import_weights": "it needs an adapter that fits the base model; `tinker-hl checkpoint import` tries one",
     "get_weights_info": lambda probe: probe.call(
         "get_weights_info", {"tinker_path": probe.known("save_weights", "path")}
     ),

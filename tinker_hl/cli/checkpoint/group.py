@@ -6,7 +6,7 @@ from tinker_hl.cli.checkpoint.comparing import diff
 from tinker_hl.cli.checkpoint.deletion import delete
 from tinker_hl.cli.checkpoint.listing import info, list_checkpoints
 from tinker_hl.cli.checkpoint.pruning import prune
-from tinker_hl.cli.checkpoint.publishing import export, push_hf
+from tinker_hl.cli.checkpoint.publishing import export, import_folder, push_hf
 from tinker_hl.cli.checkpoint.saving import save
 from tinker_hl.cli.checkpoint.sharing import publish, set_ttl, unpublish
 from tinker_hl.cli.checkpoint.transfer import download
@@ -32,6 +32,7 @@ for command in (
     prune,
     download,
     export,
+    import_folder,
     push_hf,
     diff,
 ):

@@ -1,4 +1,4 @@
-"""`checkpoint push-hf` and `export`: a checkpoint as others take it, on the hub or as a folder."""
+"""`checkpoint push-hf`, `export` and `import`: a checkpoint as others take it, on the hub or as a folder, and back."""
 
 import tempfile
 from pathlib import Path
@@ -14,7 +14,7 @@ from tinker_hl.cli.parameters import tinker_path
 from tinker_hl.cli.reach import Reach, reaching
 from tinker_hl.cli.wording import size
 
-__all__ = ["export", "push_hf"]
+__all__ = ["export", "import_folder", "push_hf"]
 
 
 @click.command(name="push-hf")
@@ -107,6 +107,23 @@ def export(reach: Reach, path: str, folder: Path, kind: Literal["peft", "merged"
     files = {file.name: file.stat().st_size for file in sorted(made.iterdir())}
     record = {"tinker_path": path, "folder": str(folder), "kind": kind, "files": files}
     print_record(record, [("Folder", str(folder)), ("Size", size(sum(files.values()))), ("Files", ", ".join(files))])
+
+
+@click.command(name="import")
+@format_option
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--base-model", required=True, metavar="NAME", help="The base model, as the server names it.")
+@click.option("--name", default="imported", show_default=True, help="Of the checkpoint.")
+@click.option("--ttl", type=click.IntRange(min=1), metavar="SECONDS", help="Delete it so many seconds from now.")
+@reaching
+def import_folder(reach: Reach, folder: Path, base_model: str, name: str, ttl: int | None) -> None:
+    """Make a checkpoint of the PEFT adapter in FOLDER, on a server that takes adapters, as the local service does."""
+    from tinker_hl.checkpoints import import_adapter
+
+    with reach.service(display_name="tinker-hl checkpoint import") as service:
+        seconds = max(reach.timeout, TRANSFER_SECONDS)
+        path = import_adapter(service, folder, base_model, name=name, ttl_seconds=ttl, timeout=seconds)
+    print_record({"tinker_path": path, "folder": str(folder), "base_model": base_model}, [("Path", path)])
 
 
 def _fetched(reach: Reach, path: str, work: Path) -> Path:
