@@ -35,11 +35,14 @@ class Capabilities:
     fwdbwd_dispatch_bytes_semaphore_size: int = 50_000_000
     inflight_response_bytes_semaphore_size: int = 50 * 2**20
     billing_exception_max_pause_duration_sec: int = 3600
+    named: frozenset[str] = frozenset()
+    """The fields that the server has named; the others have the protocol's defaults."""
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> "Capabilities":
         """From the answer of `client/config`; what it does not say has the protocol's default."""
-        return cls(**_known(cls, config))
+        known = _known(cls, config)
+        return cls(**known, named=frozenset(known))
 
     @classmethod
     def without_config(cls) -> "Capabilities":

@@ -28,7 +28,10 @@ from tinker_hl.billing_pause import billing_pause_of
 from tinker_hl.call_metrics import CallMetrics
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
+from tinker_hl.chunking import ChunkLimits
 from tinker_hl.circuit_breaker import CircuitBreaker, circuits_of
+from tinker_hl.configuration.settings import ClientSettings, read_settings
+from tinker_hl.configuration.variables import warn_of_unknown
 from tinker_hl.credentials import LOCAL, Credential, StaticKey, Told, find_source, is_hosted, resolve_base_url
 from tinker_hl.errors import (
     APIConnectionError,
@@ -37,6 +40,7 @@ from tinker_hl.errors import (
     SessionClosedError,
     TinkerError,
     secret_values,
+    without_secrets,
 )
 from tinker_hl.events import EventBus, in_call, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
@@ -55,6 +59,7 @@ EXIT_SECONDS = 2.0
 TELEMETRY_TIMEOUT = 5.0
 RENEWAL_DEADLINE = 20.0
 """Seconds for a new token while the old one still lives."""
+logger = logging.getLogger("tinker_hl")
 _budgets = SharedBudgets()
 T = TypeVar("T")
 _AGENT: Mapping[str, str] = {"User-Agent": f"tinker-hl/{__version__}"}
@@ -70,7 +75,8 @@ class Connection:
         api_key: None for `TINKER_API_KEY`.
         headers: More headers for every request.
         transport: How requests travel; None for sockets.
-        policy: How calls are retried.
+        policy: How calls are retried; None for what the settings say.
+        settings: What else the client was told; None for what the environment says.
         clock: The time, for waits between attempts.
         circuit_breaker: When to stop trying; None for never.
         telemetry: Whether to report to the service what goes wrong; None for what the environment says, or else for
@@ -86,15 +92,18 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
         policy: RetryPolicy | None = None,
+        settings: ClientSettings | None = None,
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
         telemetry: bool | None = None,
         progress: bool = True,
     ) -> None:
+        warn_of_unknown(os.environ)
         self.base_url = resolve_base_url(base_url)
+        self.settings = settings or read_settings(policy=policy)
         self.metrics = CallMetrics()
         self.events = EventBus((log_event, self.metrics.hear))
-        self.policy = policy or RetryPolicy()
+        self.policy = policy or self.settings.policy
         self.clock: Clock = clock or default_clock()
         told = _notices(self.events, "credentials")
         self.credential = Credential(find_source(api_key, self.base_url, self.clock, told), self.clock, told)
@@ -105,14 +114,16 @@ class Connection:
         """Whether the server took a protobuf body; None before the first one."""
         self.closed = False
         self.owns_transport = transport is None
-        self.transport: Transport = transport or NetworkTransport()
+        self.transport: Transport = transport or NetworkTransport(
+            max_connections=self.settings["max_connections"], route=self.settings.route
+        )
         self._breaker = circuit_breaker
         self.telemetry = self._reports(telemetry)
         """Reports to the service; None where there are none."""
         if progress_wanted(progress):
             LINE.follow(self.events)
-        own = dict(headers or {})
-        self._headers = {**_AGENT, **_access_headers(), **own}
+        own = {**self.settings["default_headers"], **(headers or {})}
+        self._headers = {**_AGENT, **self.settings.access_headers, **own}
         secrets = secret_values(own)
         self.shareable_headers = {name: value for name, value in own.items() if value not in secrets}
         """The user's headers that a copy in another process may be told."""
@@ -134,6 +145,8 @@ class Connection:
     async def send(self, request: Request, call: str) -> Response:
         """One attempt of a call of this name."""
         self._refuse_closed()
+        if self.settings["dump_headers"]:
+            self._dump(request)
         began = self.clock.now()
         if self._breaker is None:
             response = await self.transport.send(request)
@@ -156,6 +169,12 @@ class Connection:
     def url(self, path: str) -> str:
         """The absolute URL of an API path."""
         return self.base_url + path
+
+    @property
+    def default_query(self) -> Mapping[str, str]:
+        """What the user wants in the query of every request; a call's own parameter of the same name wins."""
+        query: Mapping[str, str] = self.settings["default_query"] or {}
+        return query
 
     def absolute(self, link: str) -> str:
         """A link that the server gave, which may be relative to its address."""
@@ -203,11 +222,35 @@ class Connection:
             level = 40 if headers.get("x-deprecation-level") == "error" else 30
             self.events.emit("notice", call, detail=note, level=level)
 
+    def _dump(self, request: Request) -> None:
+        """Log what is sent, for who looks closely; no secret, and no body, which may be large."""
+        fields = ", ".join(f"{name}: {value}" for name, value in without_secrets(request.headers).items())
+        text = f"{request.method} {request.url} {len(request.body or b'')} bytes [{fields}]"
+        logger.debug("%s", redacted(text, self.credential.secrets))
+
     def _told_circuit(self, name: str, sentence: str, state: str) -> None:
         level = 20 if state == "closed" else 30
         self.events.emit("notice", f"circuit {name}", detail=sentence, level=level, circuit=name, state=state)
 
     # What clients use.
+
+    @property
+    def _timeout(self) -> float:
+        """Seconds for each attempt of a call that is made now."""
+        told = options_in_force().timeout
+        return self.settings.profile.timeout if told is None else told
+
+    @property
+    def chunk_limits(self) -> ChunkLimits:
+        """How the data of one call is cut: as the server says, or smaller where the profile does."""
+        profile, server = self.settings.profile, self.capabilities
+        return ChunkLimits.of(
+            server.fwdbwd_max_chunk_len,
+            server.fwdbwd_max_chunk_bytes_count,
+            profile.chunk_items,
+            profile.chunk_size,
+            profile.bytes_per_number,
+        )
 
     @property
     def policy_in_force(self) -> RetryPolicy:
@@ -238,8 +281,7 @@ class Connection:
         public = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name} if "." in name else {}
         headers = {**public, **told.headers, **options.pop("headers", {})}
         options.setdefault("policy", self.policy_in_force)
-        if told.timeout is not None:
-            options.setdefault("timeout", told.timeout)
+        options.setdefault("timeout", self._timeout)
         return Call(name=name, headers=headers, **options)
 
     async def request(self, function: Callable[..., Awaitable[Any]], call: Call, **arguments: Any) -> Any:
@@ -351,7 +393,7 @@ class Connection:
         await self.refresh_dynamic_quietly()
 
     async def _read_config(self) -> Capabilities:
-        call = Call(name="client.config", policy=self.policy_in_force, raw_key=True)
+        call = Call(name="client.config", policy=self.policy_in_force, timeout=self._timeout, raw_key=True)
         body = ClientConfigRequest(sdk_version=SDK_VERSION)
         try:
             answer = await call_generated(get_client_config.asyncio_detailed, door(self, call), body=body)
@@ -415,7 +457,7 @@ class Connection:
         if self.credential.has_token:
             # The old token serves meanwhile: better to go on with it than to hold calls up.
             policy = attrs.evolve(policy, deadline=min(policy.deadline, RENEWAL_DEADLINE))
-        call = Call(name="auth.token", policy=policy, raw_key=True)
+        call = Call(name="auth.token", policy=policy, timeout=self._timeout, raw_key=True)
         try:
             answer = await call_generated(exchange_token.asyncio_detailed, door(self, call), body=EncodedBody(b"{}"))
             token = _json_object(answer.content).get("jwt")
@@ -489,13 +531,6 @@ def _append_line(path: str, line: bytes) -> None:
 def _json_object(content: bytes) -> dict[str, Any]:
     value = orjson.loads(content) if content else {}
     return value if isinstance(value, dict) else {}
-
-
-def _access_headers() -> dict[str, str]:
-    """Headers for servers behind Cloudflare Access, from the environment."""
-    names = {"CF-Access-Client-Id": "CLOUDFLARE_ACCESS_CLIENT_ID"}
-    names["CF-Access-Client-Secret"] = "CLOUDFLARE_ACCESS_CLIENT_SECRET"
-    return {header: os.environ[variable] for header, variable in names.items() if os.environ.get(variable)}
 
 
 def _close_later(transport: Transport) -> None:

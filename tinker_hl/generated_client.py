@@ -43,6 +43,7 @@ Timeout = httpx.Timeout
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 MAX_BODY = 2000
+UNTRUSTED_HINT = "Name the file of its authority: ServiceClient(certificates=...), or the variable SSL_CERT_FILE."
 # With the process id and a number this names one call in the world; a fresh uuid for each call costs much more.
 _PROCESS = uuid.uuid4().hex
 _numbers = itertools.count()
@@ -119,6 +120,11 @@ class Server(Protocol):
         """The absolute URL of an API path."""
         ...
 
+    @property
+    def default_query(self) -> Mapping[str, str]:
+        """What goes into the query of every request."""
+        ...
+
     def attempts(self, policy: RetryPolicy) -> AttemptLog:
         """The retry state of a new call."""
         ...
@@ -175,7 +181,7 @@ class Door:
         if unknown:
             raise TypeError(f"a generated function passed arguments that no door knows: {sorted(unknown)}")
         body, body_headers = _encode(json, content)
-        query = _query(params)
+        query = _query({**self._server.default_query, **(params or {})})
         target = self._server.url(url) + (f"?{query}" if query else "")
         own = {"Accept": JSON, **(headers or {}), **body_headers, **self._call.headers}
         if method.upper() != "GET":
@@ -255,6 +261,9 @@ class _Attempts:
         )
 
     def _unanswered(self, request: Request, fault: TransportFault) -> _Failure:
+        """What no answer leads to; raises where it stays so."""
+        if fault.kind == "untrusted":
+            raise _connection_error(fault, request) from fault
         nobody_there = fault.kind in ("refused", "unresolved")
         self._in_doubt = self._in_doubt or not nobody_there
         return _Failure(_connection_error(fault, request), unreachable=nobody_there and not self._server.ever_answered)
@@ -358,4 +367,4 @@ def _refusal(request: Request, response: Response) -> APIStatusError:
 
 def _connection_error(fault: TransportFault, request: Request) -> APIConnectionError:
     kind = APITimeoutError if fault.kind == "timeout" else APIConnectionError
-    return kind(_request_info(request), fault.message)
+    return kind(_request_info(request), fault.message, hint=UNTRUSTED_HINT if fault.kind == "untrusted" else None)

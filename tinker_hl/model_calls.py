@@ -22,7 +22,6 @@ from tinker_api.api.training import forward, forward_backward
 
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
-from tinker_hl.chunking import plan_chunks
 from tinker_hl.codec import json as json_codec
 from tinker_hl.codec import proto as proto_codec
 from tinker_hl.codec.pieces import EncodedDatum
@@ -235,8 +234,7 @@ class ModelCalls:
         return await loop.in_worker(self._plan, data)
 
     def _plan(self, data: Sequence[Datum]) -> Sequence[range]:
-        limits = self.session.connection.capabilities
-        return plan_chunks(data, max_items=limits.fwdbwd_max_chunk_len, max_bytes=limits.fwdbwd_max_chunk_bytes_count)
+        return self.session.connection.chunk_limits.plan(data)
 
     async def _output(self, promise: Promise) -> ForwardBackwardOutput:
         payload = await self.session.result(promise)

@@ -24,6 +24,7 @@ from tinker_api.api.futures import retrieve_future, retrieve_futures
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.call_settings import options_in_force
+from tinker_hl.configuration.profiles import Profile
 from tinker_hl.connection import Connection
 from tinker_hl.errors import (
     APIConnectionError,
@@ -47,11 +48,10 @@ Watch = Callable[[], None]
 POLL_TIMEOUT = 45.0
 """Seconds; servers answer long polls within 30 to 40."""
 MAX_POLLS = 768
-"""Polls at once; further ones wait their turn. Below the transport's connections, so that submissions get through."""
+"""Polls at once; further ones wait their turn. It is three quarters of the transport's connections, or less, so that
+submissions get through."""
 HELD = 0.1
 """A poll that took this many seconds was held by the server and is repeated at once; a quicker one, after a while."""
-FLOOR, CEILING = 0.05, 1.0
-"""Seconds between polls that the server does not hold: the first wait, doubling up to the last."""
 BAD_REQUESTS = 3
 WARN_EVERY = 60.0
 """Seconds between warnings about one result that cannot be asked for."""
@@ -93,7 +93,8 @@ class Poller:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._slots = asyncio.Semaphore(MAX_POLLS)
+        connections = connection.settings.profile.max_connections
+        self._slots = asyncio.Semaphore(min(MAX_POLLS, max(1, connections * 3 // 4)))
         self._bytes = backpressure_of(connection.server).response_bytes
         self._streams: dict[tuple[str, int], _SampleStream] = {}
 
@@ -172,7 +173,7 @@ class _Wait:
         self._promise = promise
         self._policy = policy or connection.policy_in_force
         self._watch = watch
-        self._log: AttemptLog = connection.attempts(self._policy)
+        self._log: AttemptLog = connection.attempts(attrs.evolve(self._policy, max_retries=None))
         self._iteration = 0
         self._bad_requests = 0
         self._unheld = 0
@@ -320,7 +321,7 @@ class _Wait:
         if took >= HELD:
             self._unheld = 0
             return
-        await self._connection.clock.sleep(_pause(self._unheld))
+        await self._connection.clock.sleep(_pause(self._connection.settings.profile, self._unheld))
         self._unheld += 1
 
 
@@ -387,7 +388,7 @@ class _SampleStream:
 
     async def _follow(self) -> None:
         """Ask for announcements until nobody waits and everything is acknowledged."""
-        log = self._connection.attempts(self._connection.policy)
+        log = self._connection.attempts(attrs.evolve(self._connection.policy, max_retries=None))
         while self._waiting:
             await self._listen(log)
             if self._fetched:
@@ -410,7 +411,7 @@ class _SampleStream:
             if self._tell(news) or self._connection.clock.now() - started >= HELD:
                 unheld = 0
             else:
-                await self._connection.clock.sleep(_pause(unheld))
+                await self._connection.clock.sleep(_pause(self._connection.settings.profile, unheld))
                 unheld += 1
 
     def _goes_on_waiting(self) -> bool:
@@ -488,9 +489,10 @@ class _SampleStream:
             self._connection.events.emit("polled", "retrieve_futures", detail=f"not acknowledged: {error.message}")
 
 
-def _pause(unheld: int) -> float:
+def _pause(profile: Profile, unheld: int) -> float:
     """Seconds before poll number `unheld` in a row that the server does not hold; no two waiters in step."""
-    return min(CEILING, FLOOR * 2.0 ** min(unheld, 10)) * random.uniform(0.5, 1.0)
+    longest = min(profile.poll_delay_max, profile.poll_delay_base * 2.0 ** min(unheld, 60))
+    return longest * random.uniform(0.5, 1.0)
 
 
 def _named(error: APIStatusError | APIConnectionError) -> float | None:

@@ -29,10 +29,8 @@ from tinker_hl.version import SDK_VERSION
 
 __all__ = ["EndStatus", "Session", "SessionOptions", "WireRecord", "json_body"]
 
-HEARTBEAT_SECONDS = 10.0
 HEARTBEAT_TIMEOUT = 10.0
 REFRESH_AT_LEAST = 10.0
-HEARTBEAT_WARNING_SECONDS = 120.0
 CHILD_STARTS = (1 << 20, 1 << 30)
 """Where a forked child may start to number: beyond what a parent reaches, and small enough for any server."""
 FINISH_POLICY = RetryPolicy(deadline=10.0, connect_deadline=2.0, pause_for_billing=False)
@@ -268,12 +266,12 @@ _sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
 
 
 async def _beat(session: "weakref.ref[Session]", life: _Life) -> None:
-    """Tell the server every 10 seconds that the session lives, for as long as somebody holds it."""
-    connection = life.connection
+    """Tell the server again and again that the session lives, for as long as somebody holds it."""
+    connection, profile = life.connection, life.connection.settings.profile
     body = EncodedBody(orjson.dumps({"session_id": life.session_id, "type": "session_heartbeat"}))
     last_success = refreshed = asyncio.get_running_loop().time()
     while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(profile.heartbeat_interval)
         if session() is None or life.ended:
             return
         if asyncio.get_running_loop().time() - refreshed >= max(
@@ -290,7 +288,7 @@ async def _beat(session: "weakref.ref[Session]", life: _Life) -> None:
                 connection.events.emit("session_ended", "session_heartbeat", detail="the server has ended the session")
                 return
             silent = asyncio.get_running_loop().time() - last_success
-            level = 30 if silent > HEARTBEAT_WARNING_SECONDS else 10
+            level = 30 if silent > profile.heartbeat_warning else 10
             detail = f"no heartbeat for {silent:.0f} s: {error.message}"
             connection.events.emit("heartbeat_failed", "session_heartbeat", detail=detail, level=level)
         else:

@@ -65,8 +65,8 @@ def test_the_hosted_service_needs_a_key_and_others_do_not(monkeypatch: pytest.Mo
 
 
 def test_unknown_arguments_are_named() -> None:
-    with pytest.warns(FutureWarning, match=r"\['http_client', 'max_retries'\]"):
-        ServiceClient(base_url="http://127.0.0.1:9", max_retries=3, http_client=None)
+    with pytest.warns(FutureWarning, match=r"\['http_client', 'pool'\]"):
+        ServiceClient(base_url="http://127.0.0.1:9", pool=3, http_client=None)
 
 
 def test_configuration_is_read_once_and_its_lack_is_tolerated() -> None:

@@ -15,12 +15,15 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 import tinker_local
-from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, model_calls, session
+from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, model_calls
 from tinker_hl.clients import sampler
+from tinker_hl.configuration import Profile
 
 TINY = Path(tinker_local.__file__).parent / "models" / "tiny"
 
 HEAVY = ("torch", "transformers", "huggingface_hub", "tokenizers", "pydantic", "pandas")
+
+QUICK = Profile(name="quick heart", heartbeat_interval=0.01)
 
 
 def loaded_after(code: str, names: tuple[str, ...]) -> list[str]:
@@ -105,7 +108,6 @@ def test_fault_33_heartbeats_go_on_while_something_large_is_encoded_or_decoded(
     config: dict[str, Any] | None,
 ) -> None:
     """The work is held until two heartbeats came, which they could not if it were done on the loop's own thread."""
-    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
     server, working, beats = ScriptedServer(config=config), threading.Event(), threading.Semaphore(0)
     server.results = {"ForwardBackward": LONG_OUTPUT, "Sample": LONG_SAMPLE}
     held: list[bool] = []
@@ -125,7 +127,7 @@ def test_fault_33_heartbeats_go_on_while_something_large_is_encoded_or_decoded(
 
     server.faults["session_heartbeat"] = [beat]
     monkeypatch.setattr(place, function, slow)
-    with server.client() as service:
+    with server.client(parity=QUICK) as service:
         ask(service).result(30)
     assert held == [True]
 

@@ -14,7 +14,10 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import AdamParams, loop, session
+from tinker_hl.configuration import Profile
 from tinker_hl.transport import AsgiTransport
+
+QUICK = Profile(name="quick heart", heartbeat_interval=0.01)
 
 
 def until(condition: object, seconds: float = 10.0) -> bool:
@@ -85,11 +88,10 @@ def test_fault_37_a_dropped_client_does_not_live_on() -> None:
     assert until(lambda: bool(server.paths("finish")))
 
 
-def test_a_dropped_client_stops_to_tell_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dropped_client_stops_to_tell_that_it_lives() -> None:
     """The official client goes on until its process ends."""
-    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
     server = ScriptedServer()
-    service = server.client()
+    service = server.client(parity=QUICK)
     training = service.create_lora_training_client("base").result(10)
     assert until(lambda: len(server.paths("session_heartbeat")) >= 2)
     heartbeat = service._session._life.heartbeat
@@ -101,11 +103,10 @@ def test_a_dropped_client_stops_to_tell_that_it_lives(monkeypatch: pytest.Monkey
 
 
 def test_fault_37_the_sockets_of_a_dropped_client_are_closed_and_its_heartbeat_ends(
-    monkeypatch: pytest.MonkeyPatch, socket_service: SocketService
+    socket_service: SocketService,
 ) -> None:
-    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
     beats: list[tinker_hl.Event] = []
-    service = tinker_hl.ServiceClient(base_url=socket_service.base_url, api_key=KEY)
+    service = tinker_hl.ServiceClient(base_url=socket_service.base_url, api_key=KEY, parity=QUICK)
     service.subscribe(lambda event: beats.append(event) if "heartbeat" in event.call else None)
     service.create_sampling_client(base_model=MODEL).result(30)
     transport = service._session.connection.transport
@@ -144,11 +145,10 @@ def test_the_session_is_opened_once_for_many_callers() -> None:
     assert len(server.paths("create_session")) == 1
 
 
-def test_heartbeats_go_on_after_failures_and_end_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
+def test_heartbeats_go_on_after_failures_and_end_with_the_session() -> None:
     server = ScriptedServer()
     server.faults["session_heartbeat"] = [Reply(500), None, Reply(404)]
-    service = server.client()
+    service = server.client(parity=QUICK)
     training = service.create_lora_training_client("base").result(10)
     assert until(lambda: len(server.paths("session_heartbeat")) >= 5)
     assert server.paths("session_heartbeat")[0].json["session_id"] == "S"
@@ -210,12 +210,11 @@ def test_the_transport_of_somebody_else_is_left_open() -> None:
 
 
 def test_settings_that_may_change_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HEARTBEAT_SECONDS", 0.01)
     monkeypatch.setattr(session, "REFRESH_AT_LEAST", 0.01)
     server = ScriptedServer(config={})
     changed = Reply(body={"sample_cancel_enabled": True, "refresh_interval_sec": 300})
     server.faults["dynamic_config"] = [Reply(body={"refresh_interval_sec": 0}), Reply(403), changed]
-    with server.client() as service:
+    with server.client(parity=QUICK) as service:
         service.create_lora_training_client("base").result(10)
         assert until(lambda: service._session.connection.dynamic.sample_cancel_enabled)
 

@@ -17,6 +17,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams
+from tinker_hl.configuration import Profile
 from tinker_hl.tracing import CallSpans, trace_headers
 
 DATUM = Datum(ModelInput.from_ints([11, 12]), {"target_tokens": [12, 13]})
@@ -184,10 +185,10 @@ def _until(condition: Callable[[], bool]) -> None:
         tinker_hl.loop.run(asyncio.sleep(0)).result(10)
 
 
-def test_what_runs_in_the_background_has_no_span(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tinker_hl.session, "HEARTBEAT_SECONDS", 0.01)
+def test_what_runs_in_the_background_has_no_span(spans: Spans) -> None:
     server = ScriptedServer()
-    with server.client() as service:
+    quick = Profile(name="quick heart", heartbeat_interval=0.01)
+    with server.client(parity=quick) as service:
         service.subscribe(spans.listener)
         service.create_lora_training_client("base").result(10)
         _until(lambda: len(server.paths("session_heartbeat")) >= 2)

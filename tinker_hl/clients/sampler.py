@@ -55,7 +55,7 @@ class Sampler:
         sampling_session_id: The server's name of it.
         base_model: The base model's name, "" if unknown.
         tokenizer_id: Where the base model's tokenizer is, if the server said.
-        retry_config: How samples are retried.
+        retry_config: How samples are retried; None for what the client's profile says.
         record_stability_info: Whether the server should keep what some losses need later.
         is_copy: Whether another process or handle made it.
     """
@@ -75,7 +75,7 @@ class Sampler:
         self.sampling_session_id = sampling_session_id
         self.base_model = base_model
         self.tokenizer_id = tokenizer_id
-        self.retry_config = retry_config
+        self.retry_config = retry_config or session.connection.settings.retry_config
         self.record_stability_info = record_stability_info
         self._clone: int | None = None if is_copy else 0
         self._numbers = itertools.count()

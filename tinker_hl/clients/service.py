@@ -4,7 +4,6 @@ Making one costs no request: the session is opened by the first call that needs 
 leaving the `with` block, when the last client of the session is dropped, or at the end of the program.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -18,9 +17,13 @@ from tinker_hl.clients.model_making import make_fresh, make_from_state
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
 from tinker_hl.clients.training import PendingTrainingClient, TrainingClient
+from tinker_hl.configuration.profiles import Profile
+from tinker_hl.configuration.settings import read_settings
+from tinker_hl.configuration.snapshot import Configuration, configuration_of
 from tinker_hl.connection import Connection
 from tinker_hl.custom_loss.creation import CustomLosses
 from tinker_hl.custom_loss.handle import LossHandle, PerDatumLossFn
+from tinker_hl.errors import ConfigurationError
 from tinker_hl.events import Listener
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
@@ -28,6 +31,7 @@ from tinker_hl.retry import Clock, RetryConfig, RetryPolicy
 from tinker_hl.session import EndStatus, Session, SessionOptions
 from tinker_hl.telemetry import Telemetry
 from tinker_hl.transport import Transport
+from tinker_hl.transport.route import Certificates
 from tinker_hl.types import (
     AdamOptimizerConfig,
     CreateModelRequest,
@@ -41,12 +45,10 @@ from tinker_hl.types import (
 __all__ = ["ServiceClient"]
 
 CONSOLE = "https://tinker.thinkingmachines.ai"
-INSTEAD = {
-    "http_client": "transport=",
-    "max_retries": "retry_policy=",
-    "timeout": "with tinker_hl.call_options(timeout=...):",
-}
-"""Arguments that release 0.7 hands to its HTTP library, and what to write here."""
+INSTEAD = {"http_client": "transport="}
+"""Arguments that release 0.7 hands to its HTTP library and that mean nothing here, and what to write."""
+OF_SOCKETS = ("max_connections", "proxy", "proxy_headers", "certificates")
+"""Arguments that say nothing to a `transport=` of the user's."""
 
 
 class ServiceClient:
@@ -61,14 +63,27 @@ class ServiceClient:
         api_key: None for `TINKER_API_KEY`.
         default_headers_overrides: More headers for every request.
         transport: How requests travel; None for sockets.
-        retry_policy: How calls are retried.
+        retry_policy: How calls are retried; wins over `parity`.
         clock: The time, for waits between attempts; tests pass `InstantClock()`.
         circuit_breaker: When to stop trying for a while; None for never.
         telemetry: Whether to report to the service what goes wrong. None is what `TINKER_TELEMETRY` says, or else yes
             for the hosted service and no for any other; `TINKER_TELEMETRY=0` always wins.
         progress: Whether to show what is waited for in a line on the terminal or below a notebook's cell;
             `TINKER_PROGRESS=0` always wins.
+        parity: A profile of times and limits, or its name, such as `"official-0.38"`; None for `TINKER_PARITY` or else
+            the client's own. Explicit values win over it.
+        timeout: Seconds for each attempt of a call; None for `TINKER_TIMEOUT` or else the profile's.
+        max_retries: Attempts after the first one; None for `TINKER_MAX_RETRIES` or else the profile's.
+        max_connections: Sockets at once; None for `TINKER_MAX_CONNECTIONS` or else the profile's.
+        proxy: The URL of a proxy for every request, with user name and password if it wants them; None for
+            `TINKER_PROXY` or else `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, but for the hosts of `NO_PROXY`.
+        proxy_headers: More headers for the proxy; None for `TINKER_PROXY_HEADERS`.
+        certificates: A file or a folder of certificates (PEM) that are trusted beside the system's, or a TLS context.
+        default_query: Goes into the query of every request; None for `TINKER_DEFAULT_QUERY`.
         kwargs: Arguments of other releases: `default_headers` adds headers too, the rest is ignored with a warning.
+
+    Raises:
+        ConfigurationError: An argument or a variable cannot be meant, or there is no key for the hosted service.
     """
 
     def __init__(
@@ -86,15 +101,35 @@ class ServiceClient:
         circuit_breaker: CircuitBreaker | None = None,
         telemetry: bool | None = None,
         progress: bool = True,
+        parity: Profile | str | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        max_connections: int | None = None,
+        proxy: str | None = None,
+        proxy_headers: Mapping[str, str] | None = None,
+        certificates: Certificates | None = None,
+        default_query: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        headers = _headers_of_older_releases(kwargs)
+        headers = {**_headers_of_older_releases(kwargs), **(default_headers_overrides or {})}
+        told = {
+            "project_id": project_id or None,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "max_connections": max_connections,
+            "proxy": proxy,
+            "proxy_headers": proxy_headers,
+            "certificates": certificates,
+            "default_headers": headers or None,
+            "default_query": default_query,
+        }
+        _refuse_beside(transport, told)
+        settings = read_settings(told, parity=parity, policy=retry_policy)
         connection = Connection(
             base_url,
             api_key,
-            headers={**headers, **(default_headers_overrides or {})},
             transport=transport,
-            policy=retry_policy,
+            settings=settings,
             clock=clock,
             circuit_breaker=circuit_breaker,
             telemetry=telemetry,
@@ -102,10 +137,11 @@ class ServiceClient:
         )
         options = SessionOptions(
             user_metadata=dict(user_metadata or {}),
-            project_id=project_id or os.environ.get("TINKER_PROJECT_ID") or None,
+            project_id=settings["project_id"],
             display_name=display_name,
-            tags=_tags(),
+            tags=settings["tags"],
         )
+        self._base_url = base_url
         self._session = Session(connection, options)
         self._custom_losses = CustomLosses(self._session)
 
@@ -359,6 +395,11 @@ class ServiceClient:
         return self._session.connection.events.subscribe(listener)
 
     @property
+    def config(self) -> Configuration:
+        """What this client has been told, each value with where it comes from; no secret is in it."""
+        return configuration_of(self._session.connection, self._base_url)
+
+    @property
     def metrics(self) -> CallMetrics:
         """Counts and latencies of everything that this client and those made by it have done."""
         return self._session.connection.metrics
@@ -448,9 +489,13 @@ def _ending(error: BaseException | None) -> tuple[EndStatus, str | None]:
     return ("errored" if isinstance(error, Exception) else "interrupted"), type(error).__name__
 
 
-def _tags() -> tuple[str, ...]:
-    tags = (tag.strip() for tag in os.environ.get("TINKER_TAGS", "").split(","))
-    return tuple(dict.fromkeys(tag for tag in tags if tag))
+def _refuse_beside(transport: Transport | None, told: Mapping[str, Any]) -> None:
+    given = [name for name in OF_SOCKETS if told[name] is not None]
+    if transport is not None and given:
+        raise ConfigurationError(
+            f"{given[0]}= has no effect beside transport=, which has its own way to the server",
+            hint="Give it to the transport: NetworkTransport(max_connections=..., route=Route(proxy=..., ...)).",
+        )
 
 
 def _headers_of_older_releases(arguments: dict[str, Any]) -> dict[str, str]:

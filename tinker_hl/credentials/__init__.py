@@ -7,7 +7,15 @@ from tinker_hl.credentials.address import DEFAULT_BASE_URL, LOCAL, is_hosted, re
 from tinker_hl.credentials.command import COMMAND_SECONDS, run_command
 from tinker_hl.credentials.credential import Credential
 from tinker_hl.credentials.renewal import Told
-from tinker_hl.credentials.sources import KEYLESS, CommandKey, KeySource, StaticKey, find_source, static_key
+from tinker_hl.credentials.sources import (
+    KEYLESS,
+    CommandKey,
+    KeySource,
+    StaticKey,
+    credential_origin,
+    find_source,
+    static_key,
+)
 from tinker_hl.credentials.store import CredentialStore, StoredKey, default_path
 from tinker_hl.credentials.tokens import token_claims
 
@@ -23,6 +31,7 @@ __all__ = [
     "StaticKey",
     "StoredKey",
     "Told",
+    "credential_origin",
     "default_path",
     "find_source",
     "is_hosted",

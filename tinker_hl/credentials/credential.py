@@ -36,6 +36,11 @@ class Credential:
         return hashlib.sha256(self._source.identity.encode()).hexdigest()
 
     @property
+    def origin(self) -> tuple[str, str | None]:
+        """Where the source's credential comes from, and the credential, as far as it is known without asking."""
+        return self._source.origin, self._source.known
+
+    @property
     def exchanges(self) -> bool:
         """Whether the server trades credentials for tokens."""
         return self._token is not None

@@ -18,9 +18,18 @@ from tinker_hl.credentials.renewal import RenewedToken, Told
 from tinker_hl.credentials.store import CredentialStore
 from tinker_hl.credentials.tokens import has_ended, is_sendable, is_token
 from tinker_hl.errors import ConfigurationError
-from tinker_hl.retry import Clock
+from tinker_hl.retry import Clock, LoopClock
 
-__all__ = ["KEYLESS", "CommandKey", "KeySource", "StaticKey", "command_of", "find_source", "static_key"]
+__all__ = [
+    "KEYLESS",
+    "CommandKey",
+    "KeySource",
+    "StaticKey",
+    "command_of",
+    "credential_origin",
+    "find_source",
+    "static_key",
+]
 
 KEYLESS = "tml-local"
 """Sent where no key is set: a server of one's own may check none, but clients always send one."""
@@ -34,6 +43,11 @@ class KeySource(Protocol):
     @property
     def identity(self) -> str:
         """What stays the same while credentials of this source follow one another; a secret, too."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from: `api_key`, a variable, a file, or "nowhere"."""
         ...
 
     @property
@@ -73,10 +87,10 @@ class StaticKey:
                 f"the key from {origin} holds a space, a line break or another character that no key has"
             )
         self._key = key
-        self._origin = origin
+        self.origin = origin
 
     def __repr__(self) -> str:
-        return f"StaticKey(origin={self._origin!r})"
+        return f"StaticKey(origin={self.origin!r})"
 
     @property
     def identity(self) -> str:
@@ -101,7 +115,7 @@ class StaticKey:
         """
         if has_ended(self._key):
             raise ConfigurationError(
-                f"the token from {self._origin} has ended",
+                f"the token from {self.origin} has ended",
                 hint=f"Pass a fresh one, or set {COMMAND_VARIABLE} to a command that prints one.",
             )
         return self._key
@@ -131,6 +145,11 @@ class CommandKey:
 
     def __repr__(self) -> str:
         return "CommandKey()"
+
+    @property
+    def origin(self) -> str:
+        """The variable that names the command."""
+        return COMMAND_VARIABLE
 
     @property
     def identity(self) -> str:
@@ -206,6 +225,16 @@ def static_key(base_url: str) -> str | None:
     """
     found = _key(None, base_url) or _stored_key()
     return None if found is None else _fitting(found, base_url).identity
+
+
+def credential_origin(base_url: str) -> tuple[str, str | None]:
+    """Where the credential of a client that is made without one comes from, and what is known of it; runs no command.
+
+    Raises:
+        ConfigurationError: There is none and the server needs one, or what there is cannot be one.
+    """
+    source = find_source(None, base_url, LoopClock(), lambda detail, level: None)
+    return source.origin, source.known
 
 
 def command_of(clock: Clock, told: Told) -> CommandKey | None:

@@ -44,6 +44,10 @@ class AttemptLog:
         """Seconds until the deadline."""
         return max(0.0, self._policy.deadline - self.elapsed)
 
+    @property
+    def _tried_enough(self) -> bool:
+        return self._policy.max_retries is not None and self.retries >= self._policy.max_retries
+
     def limit(self, unreachable: bool) -> float:
         """Seconds after the first attempt beyond which there is no retry."""
         return min(self._policy.connect_deadline, self._policy.deadline) if unreachable else self._policy.deadline
@@ -58,7 +62,7 @@ class AttemptLog:
         Returns:
             False if there must not be another attempt.
         """
-        if not self._policy.enabled:
+        if not self._policy.enabled or self._tried_enough:
             return False
         until = self.started + self.limit(unreachable)
         self.retries += 1

@@ -16,6 +16,8 @@ class RetryPolicy:
         delay_max: The longest wait before any retry.
         jitter_factor: None for waits drawn between nothing and the longest ("full jitter"); else a share from 0 to 1
             by which the longest wait varies.
+        max_retries: Attempts after the first one; None for as many as fit before the deadline. Results are asked for
+            by time alone.
         enabled: False reports the first failure.
         pause_for_billing: Whether a 402 is waited out for as long as the server allows.
     """
@@ -25,6 +27,7 @@ class RetryPolicy:
     delay_base: float = 0.5
     delay_max: float = 10.0
     jitter_factor: float | None = None
+    max_retries: int | None = None
     enabled: bool = True
     pause_for_billing: bool = True
 

@@ -8,5 +8,6 @@ status: it returns every answer that the server gave, and raises `TransportFault
 from tinker_hl.transport.asgi import AsgiTransport
 from tinker_hl.transport.base import Request, Response, Transport, TransportFault
 from tinker_hl.transport.network import NetworkTransport
+from tinker_hl.transport.route import Route
 
-__all__ = ["AsgiTransport", "NetworkTransport", "Request", "Response", "Transport", "TransportFault"]
+__all__ = ["AsgiTransport", "NetworkTransport", "Request", "Response", "Route", "Transport", "TransportFault"]

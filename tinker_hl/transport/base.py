@@ -12,8 +12,9 @@ __all__ = ["Body", "FaultKind", "Request", "Response", "Transport", "TransportFa
 
 Body: TypeAlias = bytes | Pieces
 """What a request carries: bytes, or parts of them that are not joined yet, where there are many."""
-FaultKind = Literal["refused", "unresolved", "lost", "timeout"]
-"""`refused`: nobody listens; `unresolved`: the name is unknown; `lost`: the connection broke; `timeout`."""
+FaultKind = Literal["refused", "unresolved", "lost", "timeout", "untrusted"]
+"""`refused`: nobody listens; `unresolved`: the name is unknown; `lost`: the connection broke; `timeout`;
+`untrusted`: the server's certificate is not trusted."""
 
 
 def _redacted(headers: Mapping[str, str]) -> str:

@@ -1,14 +1,15 @@
 """Requests over sockets, by aiohttp.
 
 Chosen by measurement: httpx's pool costs more per call the more connections it holds, and collapses at a few hundred;
-reqwest-based clients are as fast as this one but leave their runtime's threads behind in a fork. Certificates of the
-system are trusted, proxies are read from the environment, cookies are dropped.
+reqwest-based clients are as fast as this one but leave their runtime's threads behind in a fork. Proxies and trusted
+certificates are the route's business; cookies are dropped.
 """
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Mapping
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import attrs
@@ -21,6 +22,7 @@ from tinker_hl.codec.pieces import Pieces, in_slices
 from tinker_hl.errors import holds_secret
 from tinker_hl.redaction import redacted
 from tinker_hl.transport.base import Body, Request, Response, TransportFault
+from tinker_hl.transport.route import Proxy, Route
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_CONNECTIONS", "NetworkTransport"]
 
@@ -42,14 +44,23 @@ class NetworkTransport:
     Args:
         max_connections: Connections at once.
         connect_timeout: Seconds to reach the server.
+        route: Proxy and certificates; None for what the environment says.
     """
 
-    def __init__(self, *, max_connections: int = MAX_CONNECTIONS, connect_timeout: float = CONNECT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        route: Route | None = None,
+    ) -> None:
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._proxies: dict[str, str | None] = {}
+        self._route = route or Route()
+        self._proxies: dict[str, Proxy | None] = {}
+        self._context: ssl.SSLContext | None = None
         self._parents: list[aiohttp.ClientSession] = []
         self._under_way: set[asyncio.Task[Any]] = set()
         self._ended: set[asyncio.Task[Any]] = set()
@@ -87,21 +98,26 @@ class NetworkTransport:
     async def _once(self, request: Request) -> Response:
         if self._closed:
             raise TransportFault("lost", "the client's connections are closed")
+        proxy = self._proxy(request.url)
+        tls = await self._tls(request.url, proxy)
         session = self._session or self._open()
+        headers, proxy_headers = _with_proxys(request, proxy)
         timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=self._connect_timeout)
         try:
             async with session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 data=_body(request.body),
-                headers=request.headers,
+                headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
-                proxy=self._proxy(request.url),
+                proxy=None if proxy is None else proxy.address,
+                proxy_headers=proxy_headers,
+                ssl=tls,
             ) as answer:
                 content = await answer.read()
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(status=answer.status, headers=headers, content=content)
+                answered = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(status=answer.status, headers=answered, content=content)
         except aiohttp.InvalidURL as error:
             raise ValueError(f"not a URL: {request.url}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -125,14 +141,21 @@ class NetworkTransport:
             self._parents.append(self._session)
             self._session = None
 
-    def _proxy(self, url: str) -> str | None:
-        """The environment's proxy for this address; read once, as aiohttp's own way costs a thread for each request."""
+    def _proxy(self, url: str) -> Proxy | None:
+        """The proxy for this address; looked up once, as aiohttp's own way costs a thread for each request."""
         origin = url.split("/", 3)[:3]
         key = "/".join(origin)
         if key not in self._proxies:
-            scheme, host = origin[0].rstrip(":"), origin[-1].rpartition("@")[2]
-            self._proxies[key] = None if proxy_bypass(host) else getproxies().get(scheme)
+            self._proxies[key] = self._route.proxy_for(origin[0].rstrip(":"), origin[-1].rpartition("@")[2])
         return self._proxies[key]
+
+    async def _tls(self, url: str, proxy: Proxy | None) -> ssl.SSLContext | bool:
+        """The TLS context, where TLS is spoken; certificates are read beside the loop, as that takes a while."""
+        if not url.startswith("https:") and (proxy is None or not proxy.address.startswith("https:")):
+            return True
+        if self._context is None:
+            self._context = await loop.in_worker(self._route.tls)
+        return self._context
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -147,6 +170,15 @@ class NetworkTransport:
             skip_auto_headers=(hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         )
         return self._session
+
+
+def _with_proxys(request: Request, proxy: Proxy | None) -> tuple[Mapping[str, str], Mapping[str, str] | None]:
+    """The headers of a request and those of its CONNECT: a plain request's proxy reads them from the request itself."""
+    if proxy is None or not proxy.headers:
+        return request.headers, None
+    if request.url.startswith("https:"):
+        return request.headers, proxy.headers
+    return {**request.headers, **proxy.headers}, None
 
 
 def _redirected(request: Request, location: str) -> Request:
@@ -198,12 +230,18 @@ def _body(content: Body | None) -> bytes | _LargeBody | None:
 def _fault(error: Exception, request: Request) -> TransportFault:
     """Sort an exception of aiohttp or the operating system by what the caller can do about it."""
     where = URL(request.url).origin() if URL(request.url).absolute else request.url
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return TransportFault("untrusted", f"the certificate of {where} is not trusted: {redacted(str(error))}")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return TransportFault("refused", f"the proxy let no request through to {where}: {error.status} {error.message}")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return TransportFault("timeout", f"{where} could not be reached in time")
     if isinstance(error, asyncio.TimeoutError):
         return TransportFault("timeout", f"no answer from {where} within {request.timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror):
         return TransportFault("unresolved", f"the host name of {where} is unknown: {error}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return TransportFault("refused", f"no connection to the proxy for {where}: {redacted(str(error))}")
     if isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError)):
         return TransportFault("refused", f"no connection to {where}: {redacted(str(error))}")
     said = redacted(str(error)) or type(error).__name__
