@@ -132,7 +132,7 @@ PROMISES = (
             "interop/test_r07_official_kills.py::test_r07_the_official_sdk_notices_no_more_than_a_pause",
             "promises/test_r07_kills.py::test_r07_ten_random_kills_lose_nothing_acknowledged",
         ),
-        "100 random kills: `benchmarks/r07_kills.py`, not measured yet",
+        benchmark="r07_kills",
     ),
     Promise(
         "R8",
