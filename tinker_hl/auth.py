@@ -2,12 +2,11 @@
 service.
 """
 
-from tinker_api.api.service import get_server_capabilities
-
 from tinker_hl.connection import Connection
 from tinker_hl.credentials import KEYLESS, find_source, resolve_base_url, static_key
 from tinker_hl.errors import TinkerError
 from tinker_hl.futures import APIFuture
+from tinker_hl.operations import get_server_capabilities
 from tinker_hl.retry import NEVER, LoopClock
 
 __all__ = ["get_tinker_token", "raise_if_tinker_not_accessible", "tinker_has_credentials"]

@@ -12,16 +12,11 @@ import os
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 import attrs
 import orjson
-from tinker_api.api.auth import exchange_token
-from tinker_api.api.service import get_client_config, get_client_dynamic_config
-from tinker_api.api.telemetry import send_telemetry
-from tinker_api.client import AuthenticatedClient
-from tinker_api.models import ClientConfigRequest
 
 from tinker_hl import local_door, loop
 from tinker_hl.billing_pause import billing_pause_of
@@ -44,13 +39,22 @@ from tinker_hl.errors import (
 )
 from tinker_hl.events import EventBus, in_call, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
+from tinker_hl.operations import (
+    exchange_token,
+    get_client_config,
+    get_client_dynamic_config,
+    load_generated_client,
+    send_telemetry,
+)
 from tinker_hl.progress_line import LINE, progress_wanted
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
 from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error, report_file, telemetry_wanted
 from tinker_hl.transport.base import Request, Response, Transport
-from tinker_hl.transport.network import NetworkTransport
 from tinker_hl.version import SDK_VERSION, __version__
+
+if TYPE_CHECKING:
+    from tinker_api.client import AuthenticatedClient
 
 __all__ = ["Connection"]
 
@@ -114,9 +118,8 @@ class Connection:
         """Whether the server took a protobuf body; None before the first one."""
         self.closed = False
         self.owns_transport = transport is None
-        self.transport: Transport = transport or NetworkTransport(
-            max_connections=self.settings["max_connections"], route=self.settings.route
-        )
+        self.transport: Transport = transport or _sockets(self.settings)
+        load_generated_client()
         self._breaker = circuit_breaker
         self.telemetry = self._reports(telemetry)
         """Reports to the service; None where there are none."""
@@ -310,7 +313,7 @@ class Connection:
                 self.told_failure(call.name, error)
             raise
 
-    def door(self, call: Call) -> AuthenticatedClient:
+    def door(self, call: Call) -> "AuthenticatedClient":
         """A generated client for one call."""
         self._refuse_closed()
         return door(self, call)
@@ -394,7 +397,7 @@ class Connection:
 
     async def _read_config(self) -> Capabilities:
         call = Call(name="client.config", policy=self.policy_in_force, timeout=self._timeout, raw_key=True)
-        body = ClientConfigRequest(sdk_version=SDK_VERSION)
+        body = EncodedBody(orjson.dumps({"sdk_version": SDK_VERSION}))
         try:
             answer = await call_generated(get_client_config.asyncio_detailed, door(self, call), body=body)
         except APIStatusError as error:
@@ -408,7 +411,7 @@ class Connection:
         if not self.capabilities.has_config:
             return
         call = Call(name="client.dynamic_config", policy=NEVER, timeout=CONFIG_TIMEOUT)
-        body = ClientConfigRequest(sdk_version=SDK_VERSION)
+        body = EncodedBody(orjson.dumps({"sdk_version": SDK_VERSION}))
         try:
             answer = await call_generated(get_client_dynamic_config.asyncio_detailed, door(self, call), body=body)
             self.dynamic = DynamicCapabilities.of_config(_json_object(answer.content))
@@ -467,6 +470,12 @@ class Connection:
         if not isinstance(token, str) or not token:
             raise APIResponseValidationError(None, None, "the server traded the key for no token")
         return token
+
+
+def _sockets(settings: ClientSettings) -> Transport:
+    from tinker_hl.transport.network import NetworkTransport  # late: aiohttp is half of what importing a client costs
+
+    return NetworkTransport(max_connections=settings["max_connections"], route=settings.route)
 
 
 def _notices(events: EventBus, task: str) -> Told:

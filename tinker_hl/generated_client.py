@@ -5,20 +5,19 @@ A generated function calls `await door.request(method, url, json=..., params=...
 body (orjson, numpy arrays as they are, or bytes that are encoded already), retries by the one policy under one
 idempotency key, and raises the typed errors, so that generated code only ever sees a success.
 
-This is the one handwritten module that names httpx, whose types the generated client is annotated with.
+This is the one handwritten module that names httpx, whose types the generated client is annotated with. It loads it
+only when there is a call to make, or when somebody asks for its `Timeout`.
 """
 
 import itertools
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 import attrs
-import httpx
 import orjson
-from tinker_api.client import AuthenticatedClient
 
 from tinker_hl.errors import (
     APIConnectionError,
@@ -36,9 +35,12 @@ from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import DEFAULT_POLICY, AttemptLog, RetryPolicy, named_wait, status_is_retryable
 from tinker_hl.transport.base import Body, Request, Response, TransportFault
 
-__all__ = ["Answer", "Call", "EncodedBody", "Server", "Timeout", "call_generated", "door"]
+if TYPE_CHECKING:
+    import httpx
+    from httpx import Timeout as Timeout
+    from tinker_api.client import AuthenticatedClient
 
-Timeout = httpx.Timeout
+__all__ = ["Answer", "Call", "EncodedBody", "Server", "Timeout", "call_generated", "door"]
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
@@ -293,16 +295,18 @@ class _Attempts:
         return self._replayed
 
 
-def door(server: Server, call: Call) -> AuthenticatedClient:
+def door(server: Server, call: Call) -> "AuthenticatedClient":
     """A generated client whose one call goes through `server`; cheap, one for each call."""
+    from tinker_api.client import AuthenticatedClient  # late, as it brings httpx
+
     client = AuthenticatedClient(base_url="", token="")
-    return client.set_async_httpx_client(cast(httpx.AsyncClient, Door(server, call)))
+    return client.set_async_httpx_client(cast("httpx.AsyncClient", Door(server, call)))
 
 
 R = TypeVar("R")
 
 
-async def call_generated(request: Callable[..., Awaitable[R]], client: AuthenticatedClient, **arguments: Any) -> R:
+async def call_generated(request: Callable[..., Awaitable[R]], client: "AuthenticatedClient", **arguments: Any) -> R:
     """Call a generated function, and turn an answer that it cannot read into a typed error.
 
     Args:
@@ -368,3 +372,11 @@ def _refusal(request: Request, response: Response) -> APIStatusError:
 def _connection_error(fault: TransportFault, request: Request) -> APIConnectionError:
     kind = APITimeoutError if fault.kind == "timeout" else APIConnectionError
     return kind(_request_info(request), fault.message, hint=UNTRUSTED_HINT if fault.kind == "untrusted" else None)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Timeout":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import httpx
+
+    return httpx.Timeout

@@ -18,18 +18,17 @@ from typing import Any, TypeVar
 
 import attrs
 import orjson
-from tinker_api.api.training import forward, forward_backward
 
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
-from tinker_hl.codec import json as json_codec
-from tinker_hl.codec import proto as proto_codec
+from tinker_hl.codec import codec_of
 from tinker_hl.codec.pieces import EncodedDatum
 from tinker_hl.codec.results import forward_backward_output
 from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
 from tinker_hl.kept_memory import LARGE_PASS, keep_freed_memory
 from tinker_hl.metrics_reduction import combine
+from tinker_hl.operations import forward, forward_backward
 from tinker_hl.poller import Payload, Promise
 from tinker_hl.queue_state import PauseNotices
 from tinker_hl.retry import status_refuses
@@ -246,7 +245,7 @@ class ModelCalls:
     async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
         def encode() -> _Encoded:
             chunks = work.chunks or self._plan(work.data)
-            codec = proto_codec if protobuf else json_codec
+            codec = codec_of(protobuf=protobuf)
             datums = [codec.encode_datum(datum) for datum in work.data]
             if sum(map(len, datums)) >= LARGE_PASS:
                 keep_freed_memory()
@@ -371,7 +370,7 @@ def _raise_together(failures: Sequence[BaseException], taken: Sequence[Promise])
 
 
 def _build(model_id: str, seq_id: int, datums: Sequence[EncodedDatum], work: Pass, protobuf: bool) -> EncodedBody:
-    codec = proto_codec if protobuf else json_codec
+    codec = codec_of(protobuf=protobuf)
     content = codec.forward_backward_body(
         model_id, seq_id, datums, work.loss_fn, work.loss_fn_config, forward_only=not work.backward
     )

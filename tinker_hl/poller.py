@@ -19,7 +19,6 @@ from typing import Any
 
 import attrs
 import orjson
-from tinker_api.api.futures import retrieve_future, retrieve_futures
 
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
@@ -36,6 +35,7 @@ from tinker_hl.errors import (
 )
 from tinker_hl.generated_client import PROTOBUF, Call, EncodedBody
 from tinker_hl.in_flight_budget import InFlightBudget
+from tinker_hl.operations import retrieve_future, retrieve_futures
 from tinker_hl.queue_state import Notice, PauseNotices, QueueState
 from tinker_hl.redaction import redacted
 from tinker_hl.retry import NEVER, AttemptLog, RetryPolicy, named_wait, status_is_retryable

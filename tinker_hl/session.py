@@ -17,12 +17,12 @@ from typing import Any, Literal, Protocol
 
 import attrs
 import orjson
-from tinker_api.api.sessions import create_session, finish_session, heartbeat_session
 
 from tinker_hl import loop
 from tinker_hl.connection import Connection
 from tinker_hl.errors import APIStatusError, SessionClosedError, TinkerError
 from tinker_hl.generated_client import EncodedBody
+from tinker_hl.operations import create_session, finish_session, heartbeat_session
 from tinker_hl.poller import Payload, Poller, Promise, Watch
 from tinker_hl.retry import NEVER, RetryPolicy
 from tinker_hl.version import SDK_VERSION

@@ -17,6 +17,8 @@ import tinker_hl
 import tinker_local
 from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, model_calls
 from tinker_hl.clients import sampler
+from tinker_hl.codec import json as json_codec
+from tinker_hl.codec import proto as proto_codec
 from tinker_hl.configuration import Profile
 
 TINY = Path(tinker_local.__file__).parent / "models" / "tiny"
@@ -37,6 +39,12 @@ def test_fault_29_importing_loads_neither_torch_nor_anything_else_that_is_slow()
     assert loaded_after("import tinker_hl", (*HEAVY, "numpy", "aiohttp", "httpx", "google.protobuf")) == []
     every_type = "from tinker_hl.types import *\nfrom tinker_hl import ServiceClient, SamplingClient, TrainingClient"
     assert loaded_after(every_type, HEAVY) == []
+    of_every_script = (
+        "from tinker_hl import ServiceClient, TrainingClient, SamplingClient, TinkerError, AdamParams\n"
+        "from tinker_hl.types import Datum, ModelInput, TensorData, SamplingParams, ForwardBackwardOutput"
+    )
+    later = ("aiohttp", "httpx", "google.protobuf", "cattrs", "tinker_api", "tinker_hl.types.billing", "rich")
+    assert loaded_after(of_every_script, (*HEAVY, *later)) == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["train", "--help"]], ids=" ".join)
@@ -91,8 +99,8 @@ LONG_SAMPLE = {"sequences": [{"stop_reason": "stop", "tokens": list(range(LONG))
 @pytest.mark.parametrize(
     ("ask", "place", "function", "config"),
     [
-        (long_pass, model_calls.proto_codec, "encode_datum", {}),
-        (long_pass, model_calls.json_codec, "encode_datum", None),
+        (long_pass, proto_codec, "encode_datum", {}),
+        (long_pass, json_codec, "encode_datum", None),
         (long_pass, model_calls, "_compressed", {"proto_compress_fwdbwd": True}),
         (long_pass, model_calls, "forward_backward_output", None),
         (long_sample, sampler, "_body", None),

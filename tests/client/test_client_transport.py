@@ -214,6 +214,11 @@ def test_no_wait_is_longer_than_the_caller_says() -> None:
     loop.run(manager.__aexit__(None, None, None)).result(10)
 
 
+def test_a_name_that_no_transport_has_is_told() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        tinker_hl.transport.Nonsense  # noqa: B018  # reading it is the test
+
+
 def test_secrets_are_not_shown() -> None:
     request = Request(method="GET", url="http://x/", headers={"X-API-Key": "tml-secret", "Accept": "all"})
     assert "tml-secret" not in repr(request)

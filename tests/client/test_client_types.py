@@ -1,9 +1,11 @@
 """The public types together: names, strictness, construction of both generations, dumps, pickles."""
 
+import ast
 import copy
 import inspect
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -288,3 +290,19 @@ def test_answers_drop_unknown_fields_and_requests_refuse_them() -> None:
     assert types.GetSamplerResponse.model_validate({**known, "new": 1}) == types.GetSamplerResponse(**known)
     with pytest.raises(ValueError, match="max_token"):
         types.SamplingParams.model_validate({"max_token": 3})
+
+
+def test_what_a_type_checker_sees_is_what_is_loaded_on_demand() -> None:
+    tree = ast.parse(Path(str(types.__file__)).read_text(encoding="utf-8"))
+    seen = [
+        (str(node.module).removeprefix("tinker_hl.types."), alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tinker_hl.types.")
+        for alias in node.names
+    ]
+    assert sorted(seen) == sorted((module, name) for name, module in types._MODULES.items())
+    for name in types.__all__:
+        assert getattr(types, name) is not None
+    assert set(types.__all__) <= set(dir(types))
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        types.Nonsense  # noqa: B018  # reading it is the test

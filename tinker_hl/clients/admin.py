@@ -3,12 +3,12 @@
 from datetime import date, datetime
 from typing import Literal
 
-from tinker_api.api.admin import get_audit_log, get_billing_usage, get_checkpoint_storage_usage
 from tinker_api.models import AuditEventType
 from tinker_api.types import UNSET
 
 from tinker_hl.clients.sessionless import SessionlessClient, parsed
 from tinker_hl.futures import APIFuture
+from tinker_hl.operations import get_audit_log, get_billing_usage, get_checkpoint_storage_usage
 from tinker_hl.types import (
     AuditLogResponse,
     BillingUsageResponse,

@@ -3,10 +3,9 @@
 Where a checkpoint lies and what is in it is the server's business.
 """
 
-from tinker_api.api.weights import load_weights, save_weights, save_weights_external, save_weights_for_sampler
-
 from tinker_hl.clients.ordered import OrderedVerbs, parsed
 from tinker_hl.futures import APIFuture
+from tinker_hl.operations import load_weights, save_weights, save_weights_external, save_weights_for_sampler
 from tinker_hl.saved_states import SavedState
 from tinker_hl.turns import Turn
 from tinker_hl.types import (

@@ -8,12 +8,11 @@ from typing import Any
 
 import attrs
 import orjson
-from tinker_api.api.training import create_model, get_info
-from tinker_api.api.weights import get_weights_info, load_weights
 
 from tinker_hl.errors import APIStatusError
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.model_calls import ModelCalls
+from tinker_hl.operations import create_model, get_info, get_weights_info, load_weights
 from tinker_hl.poller import Promise
 from tinker_hl.saved_states import SavedState
 from tinker_hl.session import json_body

@@ -8,11 +8,10 @@ When the model is gone, another one is made from a saved state. It does not know
 import asyncio
 from collections.abc import Sequence
 
-from tinker_api.api.weights import save_weights_for_sampler
-
 from tinker_hl.clients.model_making import TrainedModel, make_from_state
 from tinker_hl.errors import APIStatusError, ModelLostError, RequestFailedError, SubmissionFailedError, TinkerError
 from tinker_hl.model_calls import REFUSED, ModelCalls, MovedError, certainly_not_taken
+from tinker_hl.operations import save_weights_for_sampler
 from tinker_hl.poller import Promise
 from tinker_hl.saved_states import SavedState
 from tinker_hl.turns import LostSubmission, PartlyTakenError, Turn

@@ -12,26 +12,6 @@ from typing import Any, Literal
 
 import orjson
 from tinker_api import models
-from tinker_api.api.checkpoints import (
-    delete_checkpoint,
-    get_checkpoint_archive,
-    get_external_weights_urls,
-    list_checkpoints,
-    publish_checkpoint,
-    set_checkpoint_ttl,
-    unpublish_checkpoint,
-)
-from tinker_api.api.sampling import get_sampler
-from tinker_api.api.service import get_server_capabilities
-from tinker_api.api.sessions import (
-    assign_session_project,
-    export_session_trace,
-    get_session,
-    list_sessions,
-    search_sessions,
-)
-from tinker_api.api.training_runs import get_training_run, list_training_run_checkpoints, list_training_runs
-from tinker_api.api.weights import copy_weights, get_weights_info
 from tinker_api.types import UNSET
 
 from tinker_hl.clients.admin import AdminClient, AuditEvents
@@ -42,6 +22,27 @@ from tinker_hl.errors import APIResponseValidationError, APITimeoutError, Config
 from tinker_hl.experimental import ExperimentalWarning
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
+from tinker_hl.operations import (
+    assign_session_project,
+    copy_weights,
+    delete_checkpoint,
+    export_session_trace,
+    get_checkpoint_archive,
+    get_external_weights_urls,
+    get_sampler,
+    get_server_capabilities,
+    get_session,
+    get_training_run,
+    get_weights_info,
+    list_checkpoints,
+    list_sessions,
+    list_training_run_checkpoints,
+    list_training_runs,
+    publish_checkpoint,
+    search_sessions,
+    set_checkpoint_ttl,
+    unpublish_checkpoint,
+)
 from tinker_hl.session import json_body
 from tinker_hl.types import (
     AuditLogResponse,

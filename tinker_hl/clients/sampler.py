@@ -14,9 +14,6 @@ from typing import Any
 
 import attrs
 import orjson
-from tinker_api.api.futures import cancel_future
-from tinker_api.api.sampling import join_sampling_session, sample
-from tinker_api.api.service import get_server_capabilities
 
 from tinker_hl import loop
 from tinker_hl.backpressure import backpressure_of
@@ -25,6 +22,7 @@ from tinker_hl.chunking import estimate_input_bytes
 from tinker_hl.clients.sample_asking import answer_to
 from tinker_hl.errors import APIConnectionError, APIStatusError, NoProgressError, RateLimitError, TinkerError
 from tinker_hl.generated_client import EncodedBody
+from tinker_hl.operations import cancel_future, get_server_capabilities, join_sampling_session, sample
 from tinker_hl.poller import Promise
 from tinker_hl.queue_state import PauseNotices
 from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait, status_is_retryable

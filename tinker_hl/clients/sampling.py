@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import orjson
-from tinker_api.api.sampling import create_sampling_session, get_sampler
 
 from tinker_hl.clients.sample_asking import asked
 from tinker_hl.clients.sampler import Sampler
@@ -19,11 +18,11 @@ from tinker_hl.connection import Connection
 from tinker_hl.errors import TinkerError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
+from tinker_hl.operations import create_sampling_session, get_sampler
 from tinker_hl.queue_state import QueueState
 from tinker_hl.retry import RetryConfig
 from tinker_hl.session import Session
 from tinker_hl.telemetry import Telemetry
-from tinker_hl.transport import NetworkTransport
 from tinker_hl.types import (
     CreateSamplingSessionRequest,
     ModelInput,
@@ -219,6 +218,8 @@ class SamplingClient:
 
     def __reduce__(self) -> Any:
         """Server and sampler, and no key: the reader's own opens it."""
+        from tinker_hl.transport import NetworkTransport  # late: it brings aiohttp along
+
         sampler = self._sampler
         if not isinstance(sampler.session.connection.transport, NetworkTransport):
             raise TypeError("a sampling client whose transport lives in this process cannot be pickled")

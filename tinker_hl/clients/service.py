@@ -7,14 +7,11 @@ leaving the `with` block, when the last client of the session is dropped, or at 
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
-
-from tinker_api.api.service import get_server_capabilities
+from typing import TYPE_CHECKING, Any, Self
 
 from tinker_hl.call_metrics import CallMetrics
 from tinker_hl.circuit_breaker import CircuitBreaker
 from tinker_hl.clients.model_making import make_fresh, make_from_state
-from tinker_hl.clients.rest import RestClient
 from tinker_hl.clients.sampling import PendingSamplingClient, SamplingClient, open_sampler
 from tinker_hl.clients.training import PendingTrainingClient, TrainingClient
 from tinker_hl.configuration.profiles import Profile
@@ -27,6 +24,7 @@ from tinker_hl.errors import ConfigurationError
 from tinker_hl.events import Listener
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
+from tinker_hl.operations import get_server_capabilities
 from tinker_hl.retry import Clock, RetryConfig, RetryPolicy
 from tinker_hl.session import EndStatus, Session, SessionOptions
 from tinker_hl.telemetry import Telemetry
@@ -41,6 +39,9 @@ from tinker_hl.types import (
     LoraConfig,
     OptimizerConfig,
 )
+
+if TYPE_CHECKING:
+    from tinker_hl.clients.rest import RestClient
 
 __all__ = ["ServiceClient"]
 
@@ -366,8 +367,10 @@ class ServiceClient:
         """See `get_server_capabilities`."""
         return await APIFuture(self._capabilities())
 
-    def create_rest_client(self) -> RestClient:
+    def create_rest_client(self) -> "RestClient":
         """A client for lists of runs, checkpoints and sessions; it shares this client's connection."""
+        from tinker_hl.clients.rest import RestClient  # late: not every program has use for it
+
         return RestClient(self._session.connection)
 
     def copy_weights(

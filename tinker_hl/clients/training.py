@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-from tinker_api.api.training import optim_step, unload_model
 
 from tinker_hl.clients.checkpoints import CheckpointVerbs
 from tinker_hl.clients.model_making import TrainedModel
@@ -25,6 +24,7 @@ from tinker_hl.custom_loss.surrogate import CustomLossFn, Surrogate, evaluate, f
 from tinker_hl.custom_loss.torch_needed import require_torch
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls, Pass
+from tinker_hl.operations import optim_step, unload_model
 from tinker_hl.retry import RetryConfig
 from tinker_hl.telemetry import Telemetry
 from tinker_hl.turns import Turn, waited_for

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from tinker_hl.codec.pieces import Buffer, EncodedDatum, Pieces
-from tinker_hl.codec.structure import StructureError
+from tinker_hl.codec.structure_error import StructureError
 from tinker_hl.types.arrays import Array, TensorDtype, packer
 from tinker_hl.types.datum import Datum, as_tensor_data
 from tinker_hl.types.dmel_chunk import DmelChunk

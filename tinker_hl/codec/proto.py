@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_hl.codec.pieces import Buffer, EncodedDatum, Pieces, array_bytes
-from tinker_hl.codec.structure import StructureError
+from tinker_hl.codec.structure_error import StructureError
 from tinker_hl.codec.wire import cut_out, frame_head
 from tinker_hl.errors import InvalidDatumError
 from tinker_hl.types.arrays import Array, TensorDtype

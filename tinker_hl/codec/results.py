@@ -6,9 +6,8 @@ Knows the two codecs, nothing of promises or of what was asked.
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tinker_hl.codec import json as json_codec
-from tinker_hl.codec import proto as proto_codec
-from tinker_hl.codec.structure import StructureError
+from tinker_hl.codec import codec_of
+from tinker_hl.codec.structure_error import StructureError
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.types.sample_response import SampleResponse
 from tinker_hl.types.training import ForwardBackwardOutput
@@ -27,8 +26,8 @@ def forward_backward_output(content: bytes, *, is_protobuf: bool) -> ForwardBack
     Raises:
         APIResponseValidationError: It is none.
     """
-    decode = proto_codec.decode_forward_backward_output if is_protobuf else json_codec.decode_forward_backward_output
-    return _read(content, lambda: decode(content))
+    codec = codec_of(protobuf=is_protobuf)
+    return _read(content, lambda: codec.decode_forward_backward_output(content))
 
 
 def sample_response(
@@ -39,8 +38,8 @@ def sample_response(
     Raises:
         APIResponseValidationError: It is none, or has another number of samples than ids.
     """
-    decode = proto_codec.decode_sample_response if is_protobuf else json_codec.decode_sample_response
-    return _read(content, lambda: decode(content, sequence_ids, prompt_length))
+    codec = codec_of(protobuf=is_protobuf)
+    return _read(content, lambda: codec.decode_sample_response(content, sequence_ids, prompt_length))
 
 
 def _read(content: bytes, decode: Callable[[], T]) -> T:

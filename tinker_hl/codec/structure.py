@@ -16,6 +16,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
+from tinker_hl.codec.structure_error import StructureError
 from tinker_hl.errors import RequestErrorCategory
 from tinker_hl.types.datum import Datum
 from tinker_hl.types.dmel_chunk import DmelChunk
@@ -32,10 +33,6 @@ __all__ = ["StructureError", "structure", "structure_field"]
 
 T = TypeVar("T")
 Structurer = Callable[[Any, Any], Any]
-
-
-class StructureError(ValueError):
-    """The JSON does not fit the type; the message has the type, and the place and fault of each field."""
 
 
 def structure(value: Any, kind: type[T]) -> T:

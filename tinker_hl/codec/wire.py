@@ -8,7 +8,7 @@ https://protobuf.dev/programming-guides/encoding/
 from functools import lru_cache
 from typing import Final
 
-from tinker_hl.codec.structure import StructureError
+from tinker_hl.codec.structure_error import StructureError
 
 __all__ = ["cut_out", "frame_head", "varint"]
 

@@ -7,8 +7,6 @@ import logging
 import re
 from collections.abc import Mapping
 
-from tinker_api.api.training import create_custom_loss
-
 from tinker_hl.custom_loss.graph_encoding import encode_graph
 from tinker_hl.custom_loss.handle import LossHandle, PerDatumLossFn, loss_key
 from tinker_hl.custom_loss.rules import Rule
@@ -16,6 +14,7 @@ from tinker_hl.custom_loss.torch_needed import require_torch
 from tinker_hl.custom_loss.tracing import NAME, name_of, trace, traced_inputs
 from tinker_hl.errors import APIResponseValidationError, APIStatusError, CustomLossError
 from tinker_hl.futures import APIFuture
+from tinker_hl.operations import create_custom_loss
 from tinker_hl.poller import Promise
 from tinker_hl.session import Session, json_body
 from tinker_hl.types import (
