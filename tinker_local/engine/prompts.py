@@ -1,12 +1,14 @@
 """Prompts already computed, kept for the next request that begins with the same one.
 
 A block is what one prefill left, as it is: nothing is copied when it is kept. What leaves first is the block that was
-longest of no use. Keys and values are the same numbers whoever asks, so that no result depends on what is kept; prompts
-count as equal only for the same sampler, token for token, and never with images. It knows nothing of rows.
+longest of no use, and what nobody used for minutes leaves, so that an engine under steady work holds a steady amount.
+Keys and values are the same numbers whoever asks, so that no result depends on what is kept; prompts count as equal
+only for the same sampler, token for token, and never with images. It knows nothing of rows.
 """
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +18,9 @@ from tinker_local.engine.protocol import SampleJob
 from tinker_local.engine.requests import Sampler
 
 __all__ = ["Block", "Kept", "Key", "PromptCache", "key_of"]
+
+_UNUSED_SECONDS = 120.0
+"""After which a prompt goes: those that ask for the same one again do so within a step or two of their loop."""
 
 Key = tuple[Sampler, bytes]
 
@@ -54,9 +59,11 @@ class Kept:
 class PromptCache:
     """Blocks of one batch, at most so many tokens of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._blocks: dict[Block, list[Key]] = {}
         """The block that was of use last is the last."""
+        self._used: dict[Block, float] = {}
         self._kept: dict[Key, Kept] = {}
 
     @property
@@ -69,6 +76,7 @@ class PromptCache:
         kept = self._kept.get(key)
         if kept is not None:
             self._blocks[kept.block] = self._blocks.pop(kept.block)
+            self._used[kept.block] = self._monotonic()
         return kept
 
     def keep(self, block: Block, keys: Sequence[Key | None]) -> None:
@@ -77,13 +85,15 @@ class PromptCache:
         if not mine:
             return
         self._blocks[block] = mine
+        self._used[block] = self._monotonic()
         self._kept |= {key: Kept(block, row) for row, key in enumerate(keys) if key is not None}
 
     def shrink(self, most_tokens: int) -> None:
-        """Let blocks go until no more than so many tokens are kept."""
+        """Let blocks go that nobody used for long, and further ones until no more than so many tokens are kept."""
         tokens = self.tokens
+        unused_since = self._monotonic() - _UNUSED_SECONDS
         for block in list(self._blocks):
-            if tokens <= most_tokens:
+            if tokens <= most_tokens and self._used[block] > unused_since:
                 return
             tokens -= block.tokens
             self._drop(block)
@@ -95,6 +105,7 @@ class PromptCache:
                 self._drop(block)
 
     def _drop(self, block: Block) -> None:
+        del self._used[block]
         for key in self._blocks.pop(block):
             kept = self._kept.get(key)
             if kept is not None and kept.block is block:
