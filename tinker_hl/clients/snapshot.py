@@ -1,13 +1,13 @@
 """A sampling client of a model's weights as they are at one point of the order of its calls. It knows no verb."""
 
 import attrs
-from tinker_api.api.weights import save_weights_for_sampler
 
 from tinker_hl.clients.ordered import base_model_of, parsed
 from tinker_hl.clients.sampler import Sampler
 from tinker_hl.clients.sampling import SamplingClient, open_sampler
 from tinker_hl.errors import APIResponseValidationError
 from tinker_hl.model_calls import ModelCalls
+from tinker_hl.operations import save_weights_for_sampler
 from tinker_hl.retry import RetryConfig
 from tinker_hl.turns import Turn
 from tinker_hl.types import (
