@@ -90,8 +90,13 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
             WAITS.end(wait)
 
     async def result_async(self, timeout: float | None = None) -> T:
-        """Wait in the running loop; a timeout in seconds raises `TimeoutError` and leaves the operation running."""
+        """Wait in the running loop; a timeout in seconds raises `TimeoutError` and leaves the operation running.
+
+        In a loop that is not asyncio's, as trio's, a thread waits for it.
+        """
         self._refuse_in_child()
+        if not _in_asyncio():
+            return await self._waited_for_in_a_thread(timeout)
         # A cancelled asyncio wrapper would cancel this future, hence the shield.
         wrapped = asyncio.shield(asyncio.wrap_future(self))
         wrapped.add_done_callback(_retrieve)
@@ -100,6 +105,11 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
             return await asyncio.wait_for(wrapped, timeout)
         finally:
             WAITS.end(wait)
+
+    async def _waited_for_in_a_thread(self, timeout: float | None) -> T:
+        import anyio.to_thread  # late: asyncio's own loops need none of it
+
+        return await anyio.to_thread.run_sync(self.result, timeout, abandon_on_cancel=True)
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait in the running loop."""
@@ -195,3 +205,11 @@ def _retrieve(future: "asyncio.Future[T_co]") -> None:
     """Mark an abandoned waiter's error as seen: the future itself keeps it."""
     if not future.cancelled():
         cast("asyncio.Future[Any]", future).exception()
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,7 +1,4 @@
-"""`tinker-hl config`: what a client would do here, setting by setting, and where each comes from. It shows no key."""
-
-import os
-from typing import Final, Literal
+"""`tinker-hl config`: what a client made here would be told, and where each value comes from. It shows no key."""
 
 import attrs
 import click
@@ -11,26 +8,25 @@ from tinker_hl.cli.output import Column, print_json, print_records
 
 __all__ = ["config"]
 
-HIDDEN: Final = "set, not shown"
-
 
 @attrs.frozen(kw_only=True)
-class Setting:
+class Shown:
     """One setting as it is in force."""
 
     name: str
     value: str | None
-    """None is unset; a secret only says that it is there."""
-    origin: Literal["environment", "stored login", "default"]
-    place: str | None = None
-    """The variable or the file."""
+    """None is unset; a key has stars for its middle."""
+    origin: str
+    """As in `environment`, `file`, `profile`, `default`."""
+    place: str | None
+    """The variable, the file, the profile."""
 
 
-COLUMNS: "tuple[Column[Setting], ...]" = (
+COLUMNS: "tuple[Column[Shown], ...]" = (
     Column("Setting", lambda setting: setting.name),
     Column("Value", lambda setting: "-" if setting.value is None else setting.value),
 )
-ORIGIN: "Column[Setting]" = Column(
+ORIGIN: "Column[Shown]" = Column(
     "Origin", lambda setting: f"{setting.origin} ({setting.place})" if setting.place else setting.origin
 )
 
@@ -45,54 +41,20 @@ def config() -> None:
 @format_option
 @click.option("--origin", is_flag=True, help="Also where each comes from; the other forms always say.")
 def show(origin: bool) -> None:
-    """Show what a client made here without arguments would use. Keys are not shown."""
-    settings = _settings()
+    """Show what a client made here without arguments would use. Keys are not shown.
+
+    What is set in the environment and has no effect is told on stderr.
+    """
+    from tinker_hl.configuration import configuration_here
+
+    found = configuration_here()
+    settings = [
+        Shown(name=name, value=shown or None, origin=found.origin(name).kind, place=found.origin(name).name or None)
+        for name, shown, _ in found.rows()
+    ]
+    for variable, note in found.notes.items():
+        click.echo(f"{variable} has no effect: {note}", err=True)
     if form() == "json":
         print_json({"settings": settings})
     else:
         print_records(settings, (*COLUMNS, ORIGIN) if origin else COLUMNS, name="settings", nothing="")
-
-
-def _settings() -> list[Setting]:
-    from tinker_hl.credentials import resolve_base_url
-
-    told = os.environ.get("TINKER_BASE_URL")
-    base_url = Setting(
-        name="base_url",
-        value=resolve_base_url(None),
-        origin="environment" if told else "default",
-        place="TINKER_BASE_URL" if told else None,
-    )
-    return [base_url, _credential(), *(_variable(name, variable, secret) for name, variable, secret in VARIABLES)]
-
-
-VARIABLES: Final = (
-    ("project_id", "TINKER_PROJECT_ID", False),
-    ("tags", "TINKER_TAGS", False),
-    ("telemetry", "TINKER_TELEMETRY", False),
-    ("log", "TINKER_LOG", False),
-    ("trust_remote_code", "TINKER_TRUST_REMOTE_CODE", False),
-    ("home", "TINKER_HL_HOME", False),
-    ("access_client_id", "CLOUDFLARE_ACCESS_CLIENT_ID", True),
-    ("access_client_secret", "CLOUDFLARE_ACCESS_CLIENT_SECRET", True),
-)
-
-
-def _variable(name: str, variable: str, secret: bool) -> Setting:
-    value = os.environ.get(variable) or None
-    if value is None:
-        return Setting(name=name, value=None, origin="default")
-    return Setting(name=name, value=HIDDEN if secret else value, origin="environment", place=variable)
-
-
-def _credential() -> Setting:
-    """The first of those that a client would take; a command is not run."""
-    for variable in ("TINKER_API_KEY", "TINKER_CREDENTIAL_CMD"):
-        if os.environ.get(variable):
-            return Setting(name="credential", value=HIDDEN, origin="environment", place=variable)
-    from tinker_hl.credentials import CredentialStore
-
-    store = CredentialStore()
-    if store.default_key() is not None:
-        return Setting(name="credential", value=HIDDEN, origin="stored login", place=str(store.path))
-    return Setting(name="credential", value=None, origin="default")
