@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.set-up
 HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check cli-reference generate generate-check spec-diff format official probe bench compatibility promises clean
+.PHONY: help demo test setup check cli-reference generate generate-check spec-diff format official probe bench compatibility checklist promises clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ bench: setup official ## Measure side by side, and write docs/benchmarks.md
 
 compatibility: setup official ## Compare with the official SDKs by reflection, and write docs/compatibility.md
 	$(BIN)/python scripts/compatibility.py
+
+checklist: setup official ## Run every test, and write docs/checklist.md: each feature with the tests that prove it
+	$(BIN)/python -m pytest --junitxml=build/tests.xml
+	$(BIN)/python scripts/checklist.py build/tests.xml
 
 promises: setup official ## Run every test and benchmark behind a promise, and write docs/promises.md
 	$(BIN)/python scripts/promises.py --measure
