@@ -34,7 +34,8 @@ ratios compare the best round of each side, because other work on the machine ca
 says how many processes wanted a core when the script began, and far from 0 the figures are worth little. "Official" is
 the newest `tinker` from the package index, unmodified, in an environment of its own.
 
-This page is written by `make bench`.
+This page is written by `make bench`. Where the time of the largest call goes, before and after it was made faster, is
+in [performance](performance.md).
 """
 
 
