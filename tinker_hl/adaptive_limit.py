@@ -3,15 +3,20 @@
 Without a push-back there is no limit but the server's own. The first one sets it to half of what is under way; each
 further one halves it again, but at most once in `EPOCH` seconds, for many answers of one moment say one thing. While c
 are allowed, each success raises it by 1 / c, so by one for each round of c. Callers that share a server in this way
-come to equal shares of it, whatever they begin with (Chiu and Jain 1989). It does not know what it limits.
+come to equal shares of it, whatever they begin with (Chiu and Jain 1989). A server that was once too busy for a few
+must not keep thousands waiting, where a round takes many seconds: the limit never falls below `LEAST`, and is forgotten
+when the server has not pushed back for `QUIET` seconds. It does not know what it limits.
 """
 
-__all__ = ["DECREASE", "EPOCH", "LEAST", "AdaptiveLimit"]
+__all__ = ["DECREASE", "EPOCH", "LEAST", "QUIET", "AdaptiveLimit"]
 
 DECREASE = 0.5
 EPOCH = 1.0
 """Seconds."""
-LEAST = 1.0
+LEAST = 10.0
+"""As many as the official SDK submits at once after a push-back."""
+QUIET = 60.0
+"""Seconds."""
 
 
 class AdaptiveLimit:
@@ -38,9 +43,14 @@ class AdaptiveLimit:
         before = float(in_flight) if self._limit is None else min(self._limit, in_flight)
         self._limit = max(LEAST, before * DECREASE)
 
-    def succeeded(self, ceiling: int) -> None:
-        """One came to an end as it should; at the server's own limit there is none of ours any more."""
+    def succeeded(self, ceiling: int, now: float) -> None:
+        """One came to an end as it should; at the server's own limit there is none of ours any more.
+
+        Args:
+            ceiling: How many the server allows.
+            now: The time, in seconds.
+        """
         if self._limit is not None:
             self._limit += 1.0 / self._limit
-            if self._limit >= ceiling:
+            if self._limit >= ceiling or now >= self._decreased + QUIET:
                 self._limit = None

@@ -43,15 +43,16 @@ class Backpressure:
         loop.reset_after_fork(self)
 
     @asynccontextmanager
-    async def sample(self, limit: int) -> AsyncIterator[None]:
+    async def sample(self, clock: Clock, limit: int) -> AsyncIterator[None]:
         """One sample under way, from before its submission until its result is there.
 
         Args:
+            clock: The time.
             limit: The server's own; after a 429 fewer are under way at once.
         """
         async with self._samples.held(1, lambda: self.adaptive.under(limit)):
             yield
-            self.adaptive.succeeded(limit)
+            self.adaptive.succeeded(limit, clock.now())
 
     def training_body(self, size: int, limit: int) -> AbstractAsyncContextManager[None]:
         """A training request of `size` bytes being built and submitted; at most `limit` bytes at once."""

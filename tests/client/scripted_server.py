@@ -52,6 +52,9 @@ OUTPUT = {
 }
 
 
+_SERVERS = itertools.count()
+
+
 class ScriptedServer:
     """See the module. `seen` has every request; `results` what futures resolve to, by request type."""
 
@@ -62,12 +65,18 @@ class ScriptedServer:
         self.results: dict[str, Any] = {}
         self._pending: dict[str, Any] = {}
         self._numbers = itertools.count()
+        # What one test had of limits and pauses is not the next one's.
+        self._timeline = f"scripted-{next(_SERVERS)}"
 
     def paths(self, ending: str) -> list[Seen]:
         return [request for request in self.seen if request.path.endswith(ending)]
 
     def client(self, **options: Any) -> ServiceClient:
-        options = {"clock": InstantClock(), "retry_policy": RetryPolicy(), "api_key": "tml-secret"} | options
+        options = {
+            "clock": InstantClock(self._timeline),
+            "retry_policy": RetryPolicy(),
+            "api_key": "tml-secret",
+        } | options
         return ServiceClient(base_url="http://scripted.test", transport=self.transport(), **options)
 
     def transport(self) -> AsgiTransport:

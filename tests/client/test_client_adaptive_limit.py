@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted_server import Reply, ScriptedServer
 
 from tinker_hl import ModelInput, SamplingParams, loop
-from tinker_hl.adaptive_limit import EPOCH, AdaptiveLimit
+from tinker_hl.adaptive_limit import EPOCH, LEAST, QUIET, AdaptiveLimit
 from tinker_hl.backpressure import backpressure_of
 from tinker_hl.in_flight_budget import InFlightBudget
 from tinker_hl.retry import InstantClock
@@ -20,7 +20,7 @@ PROMPT = ModelInput.from_ints([1, 2, 3])
 def test_without_a_push_back_the_servers_limit_holds() -> None:
     limit = AdaptiveLimit()
     for _ in range(10):
-        limit.succeeded(2000)
+        limit.succeeded(2000, 0.0)
     assert limit.under(2000) == 2000
 
 
@@ -30,7 +30,7 @@ def test_it_is_halved_once_in_a_moment_and_earned_back_one_a_round() -> None:
         limit.pushed_back(100, 0.0)
     assert limit.under(2000) == 50
     for _ in range(52):
-        limit.succeeded(2000)
+        limit.succeeded(2000, 0.0)
     assert limit.under(2000) == 51
     limit.pushed_back(100, EPOCH)
     assert limit.under(2000) == 25
@@ -39,10 +39,20 @@ def test_it_is_halved_once_in_a_moment_and_earned_back_one_a_round() -> None:
 
 def test_at_the_servers_limit_it_is_forgotten() -> None:
     limit = AdaptiveLimit()
-    limit.pushed_back(8, 0.0)
-    for _ in range(100):
-        limit.succeeded(8)
+    limit.pushed_back(40, 0.0)
+    for _ in range(1000):
+        limit.succeeded(40, 0.0)
     assert limit.under(100) == 100
+
+
+def test_a_single_refusal_holds_up_neither_ten_nor_anybody_for_long() -> None:
+    limit = AdaptiveLimit()
+    limit.pushed_back(1, 0.0)
+    assert limit.under(2000) == LEAST
+    limit.succeeded(2000, QUIET - 1)
+    assert limit.under(2000) == LEAST
+    limit.succeeded(2000, QUIET)
+    assert limit.under(2000) == 2000
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,7 +64,7 @@ def test_one_may_always_be_under_way(events: list[tuple[bool, int]]) -> None:
         if pushed:
             limit.pushed_back(in_flight, now)
         else:
-            limit.succeeded(64)
+            limit.succeeded(64, now)
         assert 1 <= limit.under(64) <= 64
 
 
@@ -72,7 +82,7 @@ def test_programs_that_share_a_server_come_to_equal_shares() -> None:
                 limit.pushed_back(count, float(moment))
             else:
                 for _ in range(count):
-                    limit.succeeded(1000)
+                    limit.succeeded(1000, float(moment))
         shares.append(wanted)
     means = [sum(share[place] for share in shares[-200:]) / 200 for place in (0, 1)]
     assert abs(means[0] - means[1]) < 3

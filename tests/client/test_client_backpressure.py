@@ -245,7 +245,7 @@ def test_a_forked_child_has_the_whole_of_every_limit() -> None:
     limit, held = 2, list[AbstractAsyncContextManager[None]]()
 
     async def one() -> None:
-        held.append(pressure.sample(limit))
+        held.append(pressure.sample(clock, limit))
         await held[-1].__aenter__()
 
     async def exhaust() -> list[asyncio.Task[Any]]:

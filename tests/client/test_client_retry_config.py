@@ -8,7 +8,16 @@ import pytest
 from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
-from tinker_hl import ModelInput, NoProgressError, RetryConfig, SamplingClient, SamplingParams
+from tinker_hl import (
+    APIFuture,
+    ModelInput,
+    NoProgressError,
+    RetryConfig,
+    SampleResponse,
+    SamplingClient,
+    SamplingParams,
+    loop,
+)
 from tinker_hl.clients.sampler import Sampler
 from tinker_hl.connection import Connection
 from tinker_hl.retry import InstantClock, RetryPolicy
@@ -154,7 +163,12 @@ def test_a_client_whose_samples_get_nowhere_is_told_that_it_is_stuck(batched: bo
         config = RetryConfig(progress_timeout=120.0)
         client = service.create_sampling_client(base_model="base", retry_config=config).result(10)
         began = clock.now()
-        futures = [client.sample(PROMPT, 1, SamplingParams()) for _ in range(3)]
+
+        async def at_once() -> list[APIFuture[SampleResponse]]:
+            # On the loop's thread: this clock goes on as fast as the loop does, and may be far ahead of another thread.
+            return [client.sample(PROMPT, 1, SamplingParams()) for _ in range(3)]
+
+        futures = loop.run(at_once()).result(10)
         for future in futures:
             with pytest.raises(NoProgressError, match="no progress made in 120 s"):
                 future.result(20)

@@ -97,7 +97,8 @@ class Sampler:
     async def _sample(self, call: str, request: SampleRequest) -> SampleResponse:
         await self.session.opened()
         connection = self.session.connection
-        room = backpressure_of(connection.server).sample(max(1, connection.capabilities.sample_max_concurrent_requests))
+        limit = max(1, connection.capabilities.sample_max_concurrent_requests)
+        room = backpressure_of(connection.server).sample(connection.clock, limit)
         async with self._own_room(), room:
             with self._progress.one(connection.clock):
                 return await self._draw(call, request)
