@@ -283,7 +283,7 @@ def test_push_to_the_hub(line: Line) -> None:
     """T-186: with a name of its own making, patterns, and a model card or none."""
     path = line.checkpoint("final", "--kind", "sampler")
     with running_hub() as hub:
-        environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1"}
+        environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
 
         def pushed(path: str, *more: str) -> subprocess.CompletedProcess[str]:
             words = [PROGRAM, "checkpoint", "push-hf", path, *more, "--format", "json"]

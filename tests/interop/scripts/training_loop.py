@@ -237,7 +237,8 @@ def check_records(service: Any, client: Any, state: str, sampler_path: str) -> d
     awaited(rest.unpublish_checkpoint_from_tinker_path(state))
     seen = {
         "runs": [r.training_run_id for r in awaited(rest.list_training_runs()).training_runs],
-        "run": json.loads(run.model_dump_json()),
+        # What only the local service tells, and only our client shows.
+        "run": {name: told for name, told in json.loads(run.model_dump_json()).items() if name != "started_from"},
         "checkpoints": [[c.checkpoint_id, c.checkpoint_type, c.tinker_path, c.size_bytes] for c in listed.checkpoints],
         "all_checkpoints": [c.tinker_path for c in awaited(rest.list_user_checkpoints()).checkpoints],
         "published": published[state],
