@@ -83,6 +83,7 @@ list_training_run_checkpoints = Operation("training_runs.list_training_run_check
 list_training_runs = Operation("training_runs.list_training_runs")
 copy_weights = Operation("weights.copy_weights")
 get_weights_info = Operation("weights.get_weights_info")
+import_weights = Operation("weights.import_weights")
 load_weights = Operation("weights.load_weights")
 save_weights = Operation("weights.save_weights")
 save_weights_external = Operation("weights.save_weights_external")

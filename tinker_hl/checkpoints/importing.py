@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from tinker_api.api.weights import import_weights
 
 from tinker_hl import loop
 from tinker_hl.checkpoints.adapter import WEIGHTS_FILE, Adapter
@@ -17,6 +16,7 @@ from tinker_hl.checkpoints.errors import AdapterError, CheckpointError
 from tinker_hl.errors import APIStatusError
 from tinker_hl.futures import APIFuture
 from tinker_hl.generated_client import EncodedBody
+from tinker_hl.operations import import_weights
 
 if TYPE_CHECKING:
     from tinker_hl import ServiceClient

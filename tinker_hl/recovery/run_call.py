@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import attrs
 import orjson
-from tinker_api.api.training import optim_step
 
 from tinker_hl.clients.ordered import parsed
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls, Pass
+from tinker_hl.operations import optim_step
 from tinker_hl.recovery.errors import JournalError
 from tinker_hl.recovery.journal import CallRow
 from tinker_hl.recovery.recorded_datums import read_datums, recorded_datums

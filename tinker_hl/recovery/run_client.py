@@ -8,8 +8,6 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-from tinker_api.api.weights import save_weights
-
 from tinker_hl.clients.model_making import TrainedModel
 from tinker_hl.clients.ordered import parsed
 from tinker_hl.clients.sampling import PendingSamplingClient
@@ -19,6 +17,7 @@ from tinker_hl.custom_loss.surrogate import Surrogate
 from tinker_hl.errors import ConfigurationError
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls, Pass
+from tinker_hl.operations import save_weights
 from tinker_hl.recovery.conductor import Conductor
 from tinker_hl.recovery.run_call import StepContent, step_fields
 from tinker_hl.retry import RetryConfig

@@ -4,13 +4,13 @@ It knows neither why a model is needed nor what happens with it.
 """
 
 import orjson
-from tinker_api.api.sessions import finish_session
 
 from tinker_hl.clients.model_making import make_from_state
 from tinker_hl.clients.training import PendingTrainingClient, TrainingClient
 from tinker_hl.errors import TinkerError
 from tinker_hl.generated_client import EncodedBody
 from tinker_hl.model_calls import ModelCalls
+from tinker_hl.operations import finish_session
 from tinker_hl.retry import RetryPolicy
 from tinker_hl.session import Session
 from tinker_hl.types import LoadWeightsRequest
