@@ -1,8 +1,9 @@
 """The one event loop thread of the process, and the worker threads beside it.
 
 All input and output of every client runs on one daemon thread; encoding and decoding that could hold it up run in a
-small pool of workers. A fork leaves the thread behind in the parent: the child starts a fresh one at its first call,
-and objects that hold state of the old loop ask to be told (`reset_after_fork`).
+small pool of workers. The loop stands still while the process forks, so that the child finds nothing half done: no
+module half imported, no lock of the loop's thread held. A fork leaves the thread behind in the parent: the child starts
+a fresh one at its first call, and objects that hold state of the old loop ask to be told (`reset_after_fork`).
 
 It does not know what a client, a request or a server is.
 """
@@ -32,6 +33,9 @@ __all__ = [
 THREAD_NAME = "tinker-hl-loop"
 WORKERS = 4
 USER_THREADS = 8
+# How long a fork waits for the callback that the loop runs just now, and the loop at most for the fork.
+FORK_WAIT_SECONDS = 5.0
+STANDSTILL_SECONDS = 30.0
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -143,6 +147,37 @@ def reset_after_fork(thing: ForkAware) -> None:
     _fork_aware.add(thing)
 
 
+class _Standstill(threading.local):
+    """What ends the loop's standstill that this thread's fork asked for."""
+
+    over: threading.Event | None = None
+
+
+_standstill = _Standstill()
+
+
+def _before_fork() -> None:
+    """Bring the loop to a stop between two callbacks; a callback that takes long is not waited for."""
+    current = _current
+    if current is None or on_loop_thread():
+        return
+    arrived, over = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        arrived.set()
+        over.wait(STANDSTILL_SECONDS)
+
+    current.loop.call_soon_threadsafe(stand_still)
+    _standstill.over = over
+    arrived.wait(FORK_WAIT_SECONDS)
+
+
+def _after_fork_in_parent() -> None:
+    over, _standstill.over = _standstill.over, None
+    if over is not None:
+        over.set()
+
+
 def _after_fork_in_child() -> None:
     global _current, _lock
     _lock = threading.Lock()
@@ -150,8 +185,10 @@ def _after_fork_in_child() -> None:
     _tasks.clear()
     _pools.clear()
     _current = None
+    _standstill.over = None
     for thing in list(_fork_aware):
         thing.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

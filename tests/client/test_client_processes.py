@@ -118,7 +118,7 @@ def test_a_notebooks_cells(socket_service: SocketService, monkeypatch: pytest.Mo
 
 
 PROGRAM_START = """
-import asyncio, concurrent.futures, multiprocessing, os, signal, sys
+import asyncio, concurrent.futures, multiprocessing, os, signal, sys, threading
 from tinker_hl import *
 
 BASE_URL, KEY, MODEL = sys.argv[1:4]
@@ -222,6 +222,30 @@ def test_fault_10_a_fork_in_the_middle_of_calls(socket_service: SocketService, t
     assert [len(one.result(60).sequences) for one in under_way] == [1] * 50
     step.result(60)
     assert train(training, 2) == 2.0
+    """
+    run_program(tmp_path, socket_service, body)
+
+
+@forks
+def test_fault_10_a_fork_while_the_loop_imports_a_module(socket_service: SocketService, tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.5)\nDONE = True\n")
+    body = """
+    import importlib
+    from tinker_hl.loop import event_loop
+    sys.path.insert(0, os.path.dirname(__file__))
+    started = threading.Event()
+
+    def load():
+        started.set()
+        return importlib.import_module("slow_to_import").DONE
+
+    async def load_on_the_loop():
+        return load()
+
+    loading = asyncio.run_coroutine_threadsafe(load_on_the_loop(), event_loop())
+    assert started.wait(60)
+    in_child(load)
+    assert loading.result(60)
     """
     run_program(tmp_path, socket_service, body)
 
