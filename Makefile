@@ -40,6 +40,7 @@ check: setup generate-check ## Lint, type-check, and hold the layers and the spe
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/lint_spec.py
 	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/compatibility.py --check --faults
 
 cli-reference: setup ## Write docs/cli.md from the commands themselves
 	$(BIN)/python scripts/cli_reference.py
@@ -50,7 +51,7 @@ generate: setup ## Make generated/ from openapi.yaml and proto/
 generate-check: setup ## Fail if generated/ is not what the spec makes
 	$(BIN)/python scripts/generate.py --check
 
-spec-diff: setup ## Tell what changed in the spec since the last tag, as changelog lines
+spec-diff: setup ## Tell what changed in the spec since the last release or version, as changelog lines
 	$(BIN)/python scripts/spec_diff.py
 
 format: setup ## Format the handwritten code

@@ -2,6 +2,7 @@
 
     python scripts/compatibility.py           write the page
     python scripts/compatibility.py --check   fail if the page is not what would be written
+    python scripts/compatibility.py --faults  only the page's last part, which needs no official SDK; also with --check
 
 The official releases are looked at in environments of their own, our client through `tinker_hl.compat`. The page is the
 same on every machine. The module knows nothing of why things differ; `compatibility_reasons` says that.
@@ -17,7 +18,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -25,12 +25,13 @@ from scripts.compatibility_reasons import FAULTS, FAULTS_THAT_CANNOT_BE, PROGRAM
 from scripts.official_venv import NEWEST, official_python
 from scripts.surface_comparison import Comparison, Difference, Surface, compare
 
-__all__ = ["PAGE", "Findings", "fault_tests", "look", "page", "problems"]
+__all__ = ["PAGE", "Findings", "fault_tests", "look", "main", "page", "problems"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
 SCRIPT = ROOT / "tests" / "interop" / "scripts" / "dump_surface.py"
 RELEASES = (NEWEST, "0.7.0")
+FAULTS_HEADING = "## Faults of the official SDK"
 
 
 @attrs.frozen
@@ -119,6 +120,12 @@ def page(findings: Findings, faults: Mapping[int, Sequence[str]]) -> str:
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
+def with_faults(text: str, faults: Mapping[int, Sequence[str]]) -> str:
+    """The page's text with its table of faults written anew, the rest as it is."""
+    before, _, _ = text.partition(FAULTS_HEADING)
+    return before + "\n".join(_faults(faults)) + "\n"
+
+
 def _opening(findings: Findings) -> Iterator[str]:
     versions = list(findings.comparisons)
     yield "# Compatibility with the official SDK"
@@ -166,7 +173,7 @@ def _only_here(findings: Findings) -> Iterator[str]:
 
 
 def _faults(tests: Mapping[int, Sequence[str]]) -> Iterator[str]:
-    yield "## Faults of the official SDK"
+    yield FAULTS_HEADING
     yield ""
     yield "Each was observed with one of the two releases; the tests named beside it hold that this client has it not."
     yield ""
@@ -180,15 +187,19 @@ def _faults(tests: Mapping[int, Sequence[str]]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Compare with the official SDK, and write docs/compatibility.md.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page would change")
+    parser.add_argument("--faults", action="store_true", help="only the table of faults; looks at no official SDK")
     options = parser.parse_args(arguments)
-    findings = look()
-    text = page(findings, fault_tests())
-    wrong: list[Any] = problems(findings)
-    if options.check and PAGE.read_text("utf-8") != text:
-        wrong.append(f"{PAGE.relative_to(ROOT)} is not up to date: run make compatibility")
+    written = PAGE.read_text("utf-8")
+    if options.faults:
+        wrong, text = list[str](), with_faults(written, fault_tests())
+    else:
+        findings = look()
+        wrong, text = problems(findings), page(findings, fault_tests())
+    if options.check and written != text:
+        wrong.append(f"{PAGE.name} is not up to date: run make compatibility")
     if not options.check:
         PAGE.write_text(text, encoding="utf-8")
-    print("\n".join(wrong) or f"{PAGE.relative_to(ROOT)} tells the truth")
+    print("\n".join(wrong) or f"{PAGE.name} tells the truth")
     return 1 if wrong else 0
 
 

@@ -1,4 +1,5 @@
-"""Tell what changed in `openapi.yaml` since the last tag, as lines for the changelog.
+"""Tell what changed in `openapi.yaml` since the last tag, as lines for the changelog; without a tag, since the last
+commit whose document had another version.
 
     python scripts/spec_diff.py [--against REF] [--fail-on-breaking]
 
@@ -44,28 +45,46 @@ class Change:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Tell what changed in the spec, as changelog lines.")
-    parser.add_argument("--against", metavar="REF", help="git revision to compare with (default: the last tag)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", metavar="REF", help="git revision to compare with (default: see above)")
     parser.add_argument("--fail-on-breaking", action="store_true", help="exit with 1 if a change is breaking")
     options = parser.parse_args(arguments)
-    reference = options.against or last_tag()
+    new = yaml.safe_load((ROOT / SPEC).read_text())
+    reference = options.against or last_tag() or last_other_version(version_of(new))
     old = spec_at(reference) if reference else {"paths": {}, "components": {}}
-    changes = [*spec_changes(old, yaml.safe_load((ROOT / SPEC).read_text()))]
-    print(report(changes, since=reference or "nothing: there is no tag yet"))
+    changes = [*spec_changes(old, new)]
+    since = f"{reference} (version {version_of(old)})" if reference else "nothing: there was no other version"
+    print(report(changes, since=since))
     return 1 if options.fail_on_breaking and any(change.breaking for change in changes) else 0
 
 
 def last_tag() -> str | None:
     """Return the last tag that the current commit descends from."""
-    done = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or None
+    return git("describe", "--tags", "--abbrev=0").stdout.strip() or None
+
+
+def last_other_version(version: str) -> str | None:
+    """Return the youngest commit whose spec has another `info.version`, by its short name."""
+    for commit in git("log", "--format=%h", "--", SPEC).stdout.split():
+        held = git("show", f"{commit}:{SPEC}").stdout
+        if held and version_of(yaml.safe_load(held)) != version:
+            return commit
+    return None
+
+
+def version_of(spec: Json) -> str:
+    """Return the `info.version` of a document."""
+    return str(spec.get("info", {}).get("version", ""))
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask git about this repository."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def spec_at(reference: str) -> Json:
     """Return the spec as it was at a git revision."""
-    done = subprocess.run(["git", "show", f"{reference}:{SPEC}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = git("show", f"{reference}:{SPEC}")
     if done.returncode != 0:
         raise SystemExit(f"spec_diff: {SPEC} cannot be read at {reference}: {done.stderr.strip()}")
     spec: Json = yaml.safe_load(done.stdout)

@@ -160,11 +160,27 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_without_a_tag_everything_is_new(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_tag_and_another_version_everything_is_new(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--fail-on-breaking"]) == 0
     said = capsys.readouterr().out
-    assert "there is no tag yet" in said
+    assert "there was no other version" in said
     assert "- `POST /act` (act)" in said
+
+
+def test_without_a_tag_the_last_other_version_is_what_counts(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = small()
+    for version, name in (("1.1.0", "more"), ("1.2.0", "first"), ("1.2.0", "second")):
+        of(new, "Answer")["properties"] |= {name: {"type": "string"}}
+        (repository / "openapi.yaml").write_text(yaml.safe_dump(new | {"info": {"version": version}}))
+        git(repository, "commit", "-q", "-a", "-m", name)
+    assert main([]) == 0
+    first, *_, one, two = capsys.readouterr().out.splitlines()
+    assert first.endswith("(version 1.1.0)")
+    assert [one, two] == ["- `Answer.first`", "- `Answer.second`"]
 
 
 def test_the_last_tag_is_what_counts(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +189,7 @@ def test_the_last_tag_is_what_counts(repository: Path, capsys: pytest.CaptureFix
     of(new, "Kind")["enum"].remove("q")
     (repository / "openapi.yaml").write_text(yaml.safe_dump(new))
     assert main([]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "Changes of the spec since v1"
+    assert capsys.readouterr().out.splitlines()[0].startswith("Changes of the spec since v1 ")
     assert main(["--fail-on-breaking"]) == 1
     assert main(["--fail-on-breaking", "--against", "HEAD"]) == 1
 
