@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from service_bench import Api, Bench, GatedEngine, pass_body
 
-from tinker_local.engine.protocol import AdamSettings
+from tinker_local import weights_tokens
+from tinker_local.engine.protocol import AdamSettings, EngineDiedError
+from tinker_local.signing import SECRET_FILE, WEIGHTS_TOKENS, derived, kept_secret
+from tinker_local.store.paths import CheckpointPath
 
 
 class CountingEngine(GatedEngine):
@@ -39,6 +42,15 @@ class CountingEngine(GatedEngine):
         lora = await super().load_adapter(model_id, base_model, directory, optimizer=optimizer, family=family)
         self.steps[model_id] = int((directory / "steps").read_text())
         return lora
+
+
+class FatalEngine(CountingEngine):
+    """An engine that dies of every pass."""
+
+    async def forward_backward(self, *_: Any, **__: Any) -> Any:
+        await asyncio.sleep(0)
+        self.die()
+        raise EngineDiedError("it died of this")
 
 
 class SlowEngine(CountingEngine):
@@ -167,16 +179,8 @@ def test_a_damaged_journal_is_no_crash_at_the_start(bench: Bench) -> None:
 
 
 def test_an_engine_that_dies_of_a_call_is_not_revived_for_ever(bench: Bench) -> None:
-    engine = CountingEngine()
-    api = bench.start(engine, autosave_every=1)
-    model_id = api.model()
-    api.do(engine.gate.clear)
-    promise = api.forward_backward(model_id, 1)
-    for _ in range(4):
-        revived(api, engine)
-        api.do(engine.gate.clear)
-        api.run(api.service.restoration.settled())
-    failure = api.result(promise)
+    api = bench.start(FatalEngine(), autosave_every=1)
+    failure = api.result(api.forward_backward(api.model(), 1))
     assert (failure["category"], "died 3 times" in failure["error"]) == ("server", True), failure
 
 
@@ -193,3 +197,36 @@ def test_numbers_that_were_passed_over_stay_so(bench: Bench) -> None:
     again = bench.start(CountingEngine(), autosave_every=100)
     again.run(again.service.restoration.settled())
     assert again.result(step(again, model_id, 4))["metrics"]["passes:sum"] == 2.0
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["into a model", "as a new one"])
+def test_a_weights_access_token_is_never_on_the_disk(bench: Bench, fresh: bool) -> None:
+    """R14: the call is carried out again without it, even when it has ended, and its repeat is still known."""
+    keys = {"api_keys": ("tml-a", "tml-b"), "autosave_every": 1}
+    engine = CountingEngine()
+    api = bench.start(engine, **keys)
+    api.headers = {"x-api-key": "tml-a"}
+    path = api.save(api.model(), 1, "theirs")
+    secret = derived(kept_secret(bench.data_dir / SECRET_FILE), WEIGHTS_TOKENS)
+    token = weights_tokens.new_token(CheckpointPath.parse(path), bench.clock.wall() + 60, secret)
+    api.headers = {"x-api-key": "tml-b"}
+    session_id = api.session()
+    load = {"path": path, "optimizer": False, "weights_access_token": token}
+    if fresh:
+        load |= {"session_id": session_id, "model_seq_id": 0}
+    else:
+        model_id = api.model(session_id)
+        load |= {"model_id": model_id, "seq_id": 2}
+        api.do(engine.gate.clear)
+        api.forward_backward(model_id, 1)
+    submitted = api.ok("load_weights", body=load)
+    written = b"".join(file.read_bytes() for file in bench.data_dir.rglob("*") if file.is_file())
+    assert (path.encode() in written, token.encode() in written) == (True, False)
+    bench.stop(api)
+    bench.clock.ahead += 61
+    again = bench.start(CountingEngine(), **keys)
+    again.headers = {"x-api-key": "tml-b"}
+    again.run(again.service.restoration.settled())
+    assert again.result(submitted)["path"] == path
+    assert again.ok("load_weights", body=load) == submitted
+    again.refused(404, "load_weights", body={**load, **({"model_seq_id": 1} if fresh else {"seq_id": 3})})

@@ -210,10 +210,15 @@ def _save_unnamed(call: Call) -> Result:
     return service.intake.submit(model, body.get("seq_id"), fingerprint, run, call.idempotency_key)
 
 
+def _fingerprint_of_load(body: Mapping[str, Any]) -> bytes:
+    """Without the token, which the journal leaves out: a repeat is the same before a restart and after it."""
+    return fingerprint_of("load_weights", body, without=("weights_access_token",))
+
+
 def _load_into(call: Call) -> Result:
     service, body = call.service, call.body
     model = service.models.get(body["model_id"], call.owner)
-    fingerprint = fingerprint_of("load_weights", body)
+    fingerprint = _fingerprint_of_load(body)
     repeated = service.intake.repeated(model, body.get("seq_id"), fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
@@ -245,7 +250,7 @@ def _load_into(call: Call) -> Result:
 def _load_as_new(call: Call) -> Result:
     service, body = call.service, call.body
     session = service.sessions.get(body["session_id"], call.owner)
-    fingerprint = fingerprint_of("load_weights", body)
+    fingerprint = _fingerprint_of_load(body)
     model_id = model_id_of(session.session_id, body["model_seq_id"])
     taken = slot_taken(service, model_id, fingerprint)
     if taken is not None:
