@@ -46,10 +46,11 @@ from tinker_hl.operations import (
     load_generated_client,
     send_telemetry,
 )
-from tinker_hl.progress_line import LINE, progress_wanted
+from tinker_hl.progress_line import LINE
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
-from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error, report_file, telemetry_wanted
+from tinker_hl.span_headers import span_headers
+from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error
 from tinker_hl.transport.base import Request, Response, Transport
 from tinker_hl.version import SDK_VERSION, __version__
 
@@ -83,9 +84,6 @@ class Connection:
         settings: What else the client was told; None for what the environment says.
         clock: The time, for waits between attempts.
         circuit_breaker: When to stop trying; None for never.
-        telemetry: Whether to report to the service what goes wrong; None for what the environment says, or else for
-            reports to the hosted service alone.
-        progress: Whether to show what is waited for, where there is a terminal or a notebook to show it.
     """
 
     def __init__(
@@ -99,8 +97,6 @@ class Connection:
         settings: ClientSettings | None = None,
         clock: Clock | None = None,
         circuit_breaker: CircuitBreaker | None = None,
-        telemetry: bool | None = None,
-        progress: bool = True,
     ) -> None:
         warn_of_unknown(os.environ)
         self.base_url = resolve_base_url(base_url)
@@ -121,15 +117,16 @@ class Connection:
         self.transport: Transport = transport or _sockets(self.settings)
         load_generated_client()
         self._breaker = circuit_breaker
-        self.telemetry = self._reports(telemetry)
+        self.telemetry = self._reports()
         """Reports to the service; None where there are none."""
-        if progress_wanted(progress):
+        if self.settings["progress"]:
             LINE.follow(self.events)
         own = {**self.settings["default_headers"], **(headers or {})}
         self._headers = {**_AGENT, **self.settings.access_headers, **own}
         secrets = secret_values(own)
         self.shareable_headers = {name: value for name, value in own.items() if value not in secrets}
         """The user's headers that a copy in another process may be told."""
+        self._span_headers = span_headers() if self.settings["otel_propagate"] else None
         self._embedded = False
         self._ready: asyncio.Task[None] | None = None
         self._waits: set[asyncio.Task[Any]] = set()
@@ -282,7 +279,9 @@ class Connection:
         """
         told = options_in_force()
         public = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name} if "." in name else {}
-        headers = {**public, **told.headers, **options.pop("headers", {})}
+        # A task in the background runs in a copy of the context that it was started in, whose span is long over.
+        span = self._span_headers() if self._span_headers is not None and public else {}
+        headers = {**public, **span, **told.headers, **options.pop("headers", {})}
         options.setdefault("policy", self.policy_in_force)
         options.setdefault("timeout", self._timeout)
         return Call(name=name, headers=headers, **options)
@@ -419,21 +418,22 @@ class Connection:
             if not isinstance(error, APIStatusError) or error.status_code not in _NOT_OFFERED:
                 self.events.emit("notice", "client.dynamic_config", detail=f"not refreshed: {error}", level=10)
 
-    def _reports(self, wanted: bool | None) -> Telemetry | None:
-        if not telemetry_wanted(wanted, hosted=is_hosted(self.base_url)):
+    def _reports(self) -> Telemetry | None:
+        if not self.settings.reports(hosted=is_hosted(self.base_url)).value:
             return None
         told, send, clean = _notices(self.events, "telemetry"), self._send_telemetry, self._without_secrets
         telemetry = Telemetry(weakref.WeakMethod(send), self.clock, told, weakref.WeakMethod(clean))
         self.events.subscribe(telemetry.hear)
-        if wanted is None and not os.environ.get(VARIABLE):
-            told(f"reports of errors go to {report_file() or self.base_url}; {VARIABLE}=0 switches them off", 20)
+        if self.settings["telemetry"] is None:
+            where = self.settings["telemetry_file"] or self.base_url
+            told(f"reports of errors go to {where}; {VARIABLE}=0 switches them off", 20)
         return telemetry
 
     def _without_secrets(self, batch: bytes) -> bytes:
         return redacted_bytes(batch, self.credential.secrets)
 
     async def _send_telemetry(self, batch: bytes) -> None:
-        if path := report_file():
+        if path := self.settings["telemetry_file"]:
             await loop.in_worker(_append_line, path, self._without_secrets(batch))
             return
         ready = self._ready

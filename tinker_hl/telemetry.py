@@ -34,10 +34,9 @@ from tinker_hl.retry import Clock, status_refuses
 from tinker_hl.types.telemetry import Severity
 from tinker_hl.version import SDK_VERSION
 
-__all__ = ["FILE_VARIABLE", "VARIABLE", "Telemetry", "is_user_error", "report_file", "telemetry_wanted"]
+__all__ = ["VARIABLE", "Telemetry", "is_user_error"]
 
 VARIABLE = "TINKER_TELEMETRY"
-FILE_VARIABLE = "TINKER_TELEMETRY_FILE"
 
 BATCH = 100
 """Events of one request."""
@@ -56,24 +55,6 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 Clean = Callable[[bytes], bytes]
-
-
-def telemetry_wanted(argument: bool | None, *, hosted: bool) -> bool:
-    """Whether there are reports. Who says no, in the program or in the environment, is obeyed.
-
-    Args:
-        argument: What the program said; None if nothing.
-        hosted: Whether the server is the hosted service, which is what an opt-out holds for.
-    """
-    said = os.environ.get(VARIABLE, "").strip().lower()
-    if argument is False or (said and said not in ("1", "true", "yes", "on")):
-        return False
-    return bool(argument or said or hosted or report_file())
-
-
-def report_file() -> str | None:
-    """Where reports are written instead of being sent, if the user wants that."""
-    return os.environ.get(FILE_VARIABLE) or None
 
 
 class Telemetry:

@@ -44,7 +44,14 @@ ROWS: list[tuple[str, str, str, Any]] = [
     ("TINKER_PROJECT_ID", "p7", "project_id", "p7"),
     ("TINKER_TAGS", " one, two,one", "tags", ("one", "two")),
     ("TINKER_FEATURE_GATES", "async_sampling,b", "feature_gates", ("async_sampling", "b")),
-    ("TINKER_TELEMETRY", "on", "telemetry", "on"),
+    ("TINKER_TELEMETRY", "on", "telemetry", True),
+    ("TINKER_TELEMETRY", "2", "telemetry", False),
+    ("TINKER_TELEMETRY_FILE", "reports.jsonl", "telemetry_file", "reports.jsonl"),
+    ("TINKER_PROGRESS", "off", "progress", False),
+    ("TINKER_PROGRESS", "2", "progress", True),
+    ("TINKER_OTEL_PROPAGATE", "true", "otel_propagate", True),
+    ("TINKEX_OTEL_PROPAGATE", "true", "otel_propagate", True),
+    ("TINKER_TRUST_REMOTE_CODE", "yes", "trust_remote_code", True),
     ("TINKER_LOG", "debug", "log", "debug"),
     ("TINKER_TIMEOUT", "12.5", "timeout", 12.5),
     ("TINKEX_TIMEOUT", "12500", "timeout", 12.5),
@@ -122,12 +129,58 @@ def test_arguments_win_over_the_environment_and_that_over_the_profile() -> None:
     assert read_settings({"timeout": httpx.Timeout(9.0)}, environ={})["timeout"] == 9.0
 
 
+@pytest.mark.parametrize("setting", ["telemetry", "progress"])
+def test_what_a_user_switches_off_no_program_switches_on(setting: str) -> None:
+    variable = f"TINKER_{setting.upper()}"
+    off = told({variable: "0"}, **{setting: True})
+    assert (off[setting], off.all[setting].origin) == (False, Origin("environment", variable))
+    for text in ("", "1"):
+        settings = told({variable: text}, **{setting: False})
+        assert (settings[setting], settings.all[setting].origin) == (False, Origin("argument", f"{setting}="))
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "hosted", "origin"),
+    [
+        ({}, {}, True, Origin("default")),
+        ({"TINKER_TELEMETRY": "1"}, {}, True, Origin("environment", "TINKER_TELEMETRY")),
+        ({"TINKER_TELEMETRY_FILE": "/f"}, {}, True, Origin("environment", "TINKER_TELEMETRY_FILE")),
+        ({"TINKER_TELEMETRY_FILE": "/f"}, {"telemetry": False}, False, Origin("argument", "telemetry=")),
+        (
+            {"TINKER_TELEMETRY_FILE": "/f", "TINKER_TELEMETRY": "0"},
+            {},
+            False,
+            Origin("environment", "TINKER_TELEMETRY"),
+        ),
+    ],
+)
+def test_whether_there_are_reports_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    arguments: dict[str, bool],
+    hosted: bool,
+    origin: Origin,
+) -> None:
+    """The hosted service is told unless somebody says no; any other one if somebody says yes."""
+    for name, text in environ.items():
+        monkeypatch.setenv(name, text)
+    service = ServiceClient(base_url="http://s.test", **arguments)  # type: ignore[arg-type]
+    assert service.config["telemetry"] is (service.get_telemetry() is not None)
+    assert service.config["telemetry"] is (hosted and origin.kind != "default")
+    assert service.config.origin("telemetry") == origin
+    service = ServiceClient(api_key=KEY, **arguments)  # type: ignore[arg-type]
+    assert service.config["telemetry"] is (service.get_telemetry() is not None) is hosted
+    if not arguments:
+        assert configuration_here()["telemetry"] is hosted
+
+
 WRONG = [
     ("TINKER_TIMEOUT", "soon", "a number of seconds above 0"),
     ("TINKER_TIMEOUT", "-1", "a number of seconds above 0"),
     ("TINKEX_TIMEOUT", "inf", "a number of milliseconds above 0"),
     ("TINKER_MAX_RETRIES", "1.5", "a whole number, 0 or above"),
     ("TINKER_MAX_CONNECTIONS", "0", "a whole number, 1 or above"),
+    ("TINKEX_OTEL_PROPAGATE", "perhaps", "one of 1, true, yes, on, or of 0, false, no, off"),
     ("TINKER_DUMP_HEADERS", "perhaps", "one of 1, true, yes, on, or of 0, false, no, off"),
     ("TINKER_DEFAULT_HEADERS", "tml-a-secret", "a JSON object"),
     ("TINKER_PROXY_HEADERS", '[["a"]]', "a JSON object"),

@@ -20,7 +20,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 import tinker_hl
 from tinker_hl import AdamParams, loop
 from tinker_hl.events import Event, EventBus
-from tinker_hl.progress_line import LINE, ProgressLine, progress_wanted
+from tinker_hl.progress_line import LINE, ProgressLine
 from tinker_hl.progress_line.line import AFTER, EVERY
 from tinker_hl.progress_line.screen import NotebookLine, TerminalLine, find_screen, in_notebook
 from tinker_hl.progress_line.under_way import UnderWay, sentence
@@ -312,8 +312,8 @@ def test_it_can_be_switched_off_and_is_silent_where_there_is_no_terminal(
 @pytest.mark.parametrize(("value", "wanted"), [("", True), ("1", True), ("0", False), ("OFF", False), ("no", False)])
 def test_the_environments_no_wins(monkeypatch: pytest.MonkeyPatch, value: str, wanted: bool) -> None:
     monkeypatch.setenv("TINKER_PROGRESS", value)
-    assert progress_wanted(True) is wanted
-    assert not progress_wanted(False)
+    assert tinker_hl.ServiceClient(base_url="http://s.test").config["progress"] is wanted
+    assert tinker_hl.ServiceClient(base_url="http://s.test", progress=False).config["progress"] is False
 
 
 def test_under_pytests_capture_there_is_nowhere_to_show_it() -> None:

@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
-from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams
+from tinker_hl import AdamParams, Datum, ModelInput, SamplingParams, span_headers
 from tinker_hl.configuration import Profile
 from tinker_hl.tracing import CallSpans, trace_headers
 
@@ -207,6 +207,43 @@ def test_the_current_span_goes_to_the_service_on_request(spans: Spans) -> None:
     first, second = server.paths("optim_step")
     assert f"{epoch.get_span_context().trace_id:032x}" in first.headers["traceparent"]
     assert "traceparent" not in second.headers
+
+
+@pytest.mark.parametrize("variable", ["TINKER_OTEL_PROPAGATE", "TINKEX_OTEL_PROPAGATE"])
+def test_the_current_span_goes_to_the_service_with_each_call(
+    spans: Spans, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """T-007, T-140: the variable of the port, and ours."""
+    monkeypatch.setenv(variable, "1")
+    server = ScriptedServer()
+    with server.client() as service:
+        with spans.tracer.start_as_current_span("epoch") as epoch:
+            training = service.create_lora_training_client("base").result(10)
+            training.optim_step(AdamParams()).result(10)
+            with tinker_hl.call_options(headers={"traceparent": "mine"}):
+                training.optim_step(AdamParams()).result(10)
+        training.optim_step(AdamParams()).result(10)
+    within, own, after = server.paths("optim_step")
+    assert f"{epoch.get_span_context().trace_id:032x}" in within.headers["traceparent"]
+    assert own.headers["traceparent"] == "mine"
+    assert "traceparent" not in after.headers
+    assert service.config["otel_propagate"] is True
+
+
+def test_without_the_extra_no_span_is_told_and_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TINKER_OTEL_PROPAGATE", "1")
+    monkeypatch.setattr(span_headers, "_told", set())
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "tinker_hl.tracing")
+    server = ScriptedServer()
+    for _ in range(2):
+        with server.client() as service:
+            service.get_server_capabilities()
+    assert "traceparent" not in server.paths("get_server_capabilities")[0].headers
+    (line,) = [line for line in caplog.messages if "spans" in line]
+    assert "pip install 'tinker-hl[opentelemetry]'" in line
 
 
 def test_no_key_and_no_content_is_on_a_span(spans: Spans) -> None:

@@ -123,6 +123,8 @@ class ServiceClient:
             "certificates": certificates,
             "default_headers": headers or None,
             "default_query": default_query,
+            "telemetry": telemetry,
+            "progress": None if progress else False,
         }
         _refuse_beside(transport, told)
         settings = read_settings(told, parity=parity, policy=retry_policy)
@@ -133,8 +135,6 @@ class ServiceClient:
             settings=settings,
             clock=clock,
             circuit_breaker=circuit_breaker,
-            telemetry=telemetry,
-            progress=progress,
         )
         options = SessionOptions(
             user_metadata=dict(user_metadata or {}),

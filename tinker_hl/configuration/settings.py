@@ -35,6 +35,8 @@ class Spec:
     check: Callable[[Any], Any] | None = None
     """Makes an argument what it should be; raises a `ValueError` that completes "NAME must be ..."."""
     secret: bool = False
+    no_wins: bool = False
+    """Whether a variable that says no wins over the argument: what a user switches off, no program switches on."""
 
 
 def _positive(value: Any) -> float:
@@ -62,7 +64,17 @@ SPECS: Final[tuple[Spec, ...]] = (
     Spec(name="project_id", variables=(("TINKER_PROJECT_ID", values.text),)),
     Spec(name="tags", variables=(("TINKER_TAGS", values.names),), default=()),
     Spec(name="feature_gates", variables=(("TINKER_FEATURE_GATES", values.names),), default=()),
-    Spec(name="telemetry", variables=(("TINKER_TELEMETRY", values.text),), default="off"),
+    # None is what the server and the next one decide; see `ClientSettings.reports`.
+    Spec(name="telemetry", variables=(("TINKER_TELEMETRY", values.yes),), no_wins=True),
+    Spec(name="telemetry_file", variables=(("TINKER_TELEMETRY_FILE", values.text),)),
+    Spec(name="progress", variables=(("TINKER_PROGRESS", values.not_no),), default=True, no_wins=True),
+    Spec(
+        name="otel_propagate",
+        variables=(("TINKER_OTEL_PROPAGATE", values.truth), ("TINKEX_OTEL_PROPAGATE", values.truth)),
+        default=False,
+    ),
+    # Read once more by each tokenizer that needs it, which belongs to no client.
+    Spec(name="trust_remote_code", variables=(("TINKER_TRUST_REMOTE_CODE", values.yes),), default=False),
     Spec(name="log", variables=(("TINKER_LOG", values.text),), default="off"),
     Spec(
         name="timeout",
@@ -149,6 +161,20 @@ class ClientSettings:
         }
         return {name: value for name, value in access.items() if value}
 
+    def reports(self, *, hosted: bool) -> Setting:
+        """Whether what goes wrong is reported: where nobody says, to the hosted service, or into the file that is
+        named.
+
+        Args:
+            hosted: Whether the server is the hosted service.
+        """
+        said, file = self.all["telemetry"], self.all["telemetry_file"]
+        if said.value is not None:
+            return said
+        if hosted:
+            return attrs.evolve(said, value=True)
+        return attrs.evolve(said, value=bool(file.value), origin=file.origin)
+
     @property
     def route(self) -> Route:
         """The way to the server."""
@@ -211,15 +237,23 @@ def _profile(parity: Profile | str | None, environment: Mapping[str, str]) -> tu
     return DEFAULT, BUILT_IN
 
 
-def _read(spec: Spec, given: Mapping[str, Any], environment: Mapping[str, str], profile: Profile) -> Setting:
-    if spec.name in given:
-        value = _meant(f"{spec.name}=", spec.check or (lambda value: value), given[spec.name])
-        return Setting(name=spec.name, value=value, origin=Origin("argument", f"{spec.name}="), secret=spec.secret)
+def _of_environment(spec: Spec, environment: Mapping[str, str]) -> Setting | None:
+    """What the first of a setting's variables that is set says."""
     for variable, parse in spec.variables:
         text = environment.get(variable, "")
         if text.strip():
             origin = Origin("environment", variable)
             return Setting(name=spec.name, value=_meant(variable, parse, text), origin=origin, secret=spec.secret)
+    return None
+
+
+def _read(spec: Spec, given: Mapping[str, Any], environment: Mapping[str, str], profile: Profile) -> Setting:
+    named = _of_environment(spec, environment) if spec.no_wins or spec.name not in given else None
+    if spec.name in given and (named is None or named.value):
+        value = _meant(f"{spec.name}=", spec.check or (lambda value: value), given[spec.name])
+        return Setting(name=spec.name, value=value, origin=Origin("argument", f"{spec.name}="), secret=spec.secret)
+    if named is not None:
+        return named
     if spec.field is not None:
         return Setting(name=spec.name, value=getattr(profile, spec.field), origin=_origin_of(profile))
     return Setting(name=spec.name, value=spec.default, secret=spec.secret)

@@ -12,7 +12,7 @@ import attrs
 from tinker_hl.configuration.origin import BUILT_IN, Origin, Setting, without_user
 from tinker_hl.configuration.settings import read_settings
 from tinker_hl.configuration.variables import notes_on
-from tinker_hl.credentials import credential_origin, resolve_base_url
+from tinker_hl.credentials import credential_origin, is_hosted, resolve_base_url
 from tinker_hl.errors import REDACTED, TinkerError, holds_secret
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def configuration_of(connection: "Connection", base_url: str | None) -> Configur
         "api_key": Setting(name="api_key", value=key, origin=_key_origin(where), secret=True),
         **settings.all,
         **_chunk_limits(connection),
+        "telemetry": settings.reports(hosted=is_hosted(connection.base_url)),
     }
     return Configuration(_shown_ways(found), notes_on(os.environ))
 
@@ -103,6 +104,7 @@ def configuration_here(environ: Mapping[str, str] | None = None) -> Configuratio
     settings = read_settings(environ=environment)
     base_url = resolve_base_url(None)
     found = {"base_url": _address(None, base_url), "api_key": _key_here(base_url), **settings.all}
+    found["telemetry"] = settings.reports(hosted=is_hosted(base_url))
     return Configuration(_shown_ways(found), notes_on(environment))
 
 

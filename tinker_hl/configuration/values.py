@@ -9,12 +9,14 @@ __all__ = [
     "headers",
     "milliseconds",
     "names",
+    "not_no",
     "poll_delays",
     "poll_delays_in_milliseconds",
     "positive_count",
     "seconds",
     "text",
     "truth",
+    "yes",
 ]
 
 YES: Final = ("1", "true", "yes", "on")
@@ -34,6 +36,16 @@ def truth(given: str) -> bool:
     if word not in YES + NO:
         raise ValueError(f"one of {', '.join(YES)}, or of {', '.join(NO)}")
     return word in YES
+
+
+def yes(given: str) -> bool:
+    """Whether it is a word for yes; whatever else it is, it means no."""
+    return given.strip().lower() in YES
+
+
+def not_no(given: str) -> bool:
+    """Whether it is no word for no; whatever else it is, it means yes."""
+    return given.strip().lower() not in NO
 
 
 def seconds(given: str) -> float:

@@ -1,5 +1,5 @@
 """A line that says what a caller waits for, while it waits: on a terminal, or in a notebook that has tqdm."""
 
-from tinker_hl.progress_line.line import LINE, VARIABLE, ProgressLine, progress_wanted
+from tinker_hl.progress_line.line import LINE, ProgressLine
 
-__all__ = ["LINE", "VARIABLE", "ProgressLine", "progress_wanted"]
+__all__ = ["LINE", "ProgressLine"]

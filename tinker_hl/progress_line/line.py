@@ -5,7 +5,6 @@ on. Where there is nowhere to show it, no event is listened to and nothing is pa
 """
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -17,20 +16,14 @@ from tinker_hl.progress_line.screen import Screen, find_screen
 from tinker_hl.progress_line.under_way import UnderWay, sentence
 from tinker_hl.waits import WAITS, Waits
 
-__all__ = ["LINE", "VARIABLE", "ProgressLine", "progress_wanted"]
+__all__ = ["LINE", "ProgressLine"]
 
 logger = logging.getLogger("tinker_hl")
 
-VARIABLE = "TINKER_PROGRESS"
 AFTER = 2.0
 """Seconds of waiting after which the line is shown."""
 EVERY = 0.5
 """Seconds between two drawings."""
-
-
-def progress_wanted(argument: bool) -> bool:
-    """Whether neither the program nor the environment (`TINKER_PROGRESS=0`) says no."""
-    return argument and os.environ.get(VARIABLE, "").strip().lower() not in ("0", "false", "no", "off")
 
 
 class ProgressLine:
