@@ -44,6 +44,20 @@ def test_groups_are_kept_apart_and_equal_rewards_give_zero() -> None:
         assert found[1].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_equal_rewards_give_zero_also_where_their_mean_is_a_rounding_away() -> None:
+    """The mean of three times 0.1 is not 0.1, and what is left over is as large as its own spread."""
+    rewards = [0.1, 0.1, 0.1]
+    assert float(np.mean(rewards)) != 0.1
+    for found in (
+        grpo_advantages(rewards),
+        grpo_advantages(rewards, epsilon=0.0),
+        dr_grpo_advantages(rewards),
+        rloo_advantages(rewards),
+        *reinforce_plus_plus_advantages(rewards, [[-1.0, -2.0], [-3.0], [-1.0]], epsilon=0.0),
+    ):
+        assert not found.any()
+
+
 def test_reinforce_plus_plus_token_by_token() -> None:
     rewards, beta = [1.0, 0.0], 0.1
     logprobs = [[-1.0, -2.0, -0.5], [-0.25, -1.0]]
@@ -73,6 +87,8 @@ def test_reinforce_plus_plus_token_by_token() -> None:
         (lambda: reinforce_plus_plus_advantages([1.0], [[-1.0], [-2.0]]), "for 2 answers"),
         (lambda: reinforce_plus_plus_advantages([1.0], [[-1.0]], [[-1.0, -2.0]]), "shapes of logprobs"),
         (lambda: reinforce_plus_plus_advantages([float("inf")], [[-1.0]]), "must be finite"),
+        (lambda: reinforce_plus_plus_advantages([], []), "no tokens"),
+        (lambda: reinforce_plus_plus_advantages([1.0], [[]]), "no tokens"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(call: Any, message: str) -> None:

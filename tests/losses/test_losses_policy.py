@@ -153,6 +153,27 @@ def test_stand_ins_at_prompts_overflow_nowhere() -> None:
             assert leaves[0].grad[0] == 0
 
 
+def test_stand_ins_are_in_no_metric() -> None:
+    """A prompt is told apart by its weight or by its advantage: neither its ratio nor its divergence is a number."""
+    for weights, advantages in (([0.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [0.0, 1.0])):
+        data = [datum(2, logprobs=[-1000.0, -1.0], advantages=advantages, weights=weights)]
+        for name in ("ImportanceSampling", "PPO", "CISPO", "DRO", "GRPO", "ReinforcePlusPlus"):
+            _, metrics = made(name, {})(data, tensors([np.array([-2.0, -1.5])]))
+            assert metrics["ratio:mean"] == pytest.approx(math.exp(-0.5)), (name, weights)
+            assert metrics["clipped:mean"] in (0.0, 1.0), (name, weights)
+
+
+def test_stand_ins_for_the_reference_of_grpo_overflow_nowhere() -> None:
+    data = [datum(2, logprobs=[0.0, -1.0], advantages=[1.0, 1.0], weights=[0.0, 1.0], reference_logprobs=[0.0, -1.0])]
+    leaves = [torch.tensor([-200.0, -1.5], requires_grad=True)]
+    loss, metrics = losses.GRPO(beta=0.5)(data, leaves)
+    torch.autograd.backward(loss)
+    assert leaves[0].grad is not None
+    assert bool(torch.isfinite(leaves[0].grad).all())
+    assert leaves[0].grad[0] == 0
+    assert metrics["divergence:mean"] == pytest.approx(math.exp(0.5) - 1 - 0.5)
+
+
 def test_what_is_missing_or_wrong_is_named() -> None:
     data = [datum(2, logprobs=[0.0, 0.0], advantages=[1.0, 1.0]), datum(2, logprobs=[0.0, 0.0])]
     with pytest.raises(InvalidDatumError, match=r"datum 1 loss_fn_inputs\['advantages'\]: the loss reads it"):

@@ -51,6 +51,23 @@ def test_each_loss_is_the_services(name: str, config: dict[str, float], data: st
     assert found == pytest.approx(expected.numpy(), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["importance_sampling", "ppo", "cispo"])
+def test_a_position_without_weight_counts_for_nothing_whatever_stands_in_for_its_logprob(name: str) -> None:
+    """Here and at the service: e^998 times a weight of 0 is not a number."""
+    p, advantages = np.array([-2.0, -1.0]), np.array([1.0, 1.0])
+    inputs = {"logprobs": np.array([-1000.0, -1.0]), "advantages": advantages, "weights": np.array([0.0, 1.0])}
+    leaf = torch.tensor(p, requires_grad=True)
+    loss = parse_loss(name, {})
+    given_ = {key: torch.from_numpy(value) for key, value in inputs.items()}
+    terms = loss.terms(leaf, given_, torch.zeros(2, dtype=torch.int64))
+    (gradient,) = torch.autograd.grad(terms.sum(), leaf)
+    assert gradient[0] == 0
+    assert gradient[1] != 0
+    for found in (terms.detach().numpy(), losses.elementwise_loss(name, p, inputs)):
+        assert found[0] == 0
+        assert math.isfinite(found[1])
+
+
 def test_every_loss_of_the_service_has_a_reference_with_its_defaults() -> None:
     assert dict(losses.REFERENCE_DEFAULTS) == {name: dict(kind.settings) for name, kind in LOSSES.items()}
 

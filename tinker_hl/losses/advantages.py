@@ -1,7 +1,7 @@
 """Advantages of sampled answers, from their rewards: plain numpy, no torch.
 
 The answers of one prompt are a group. What needs a spread or a baseline of others needs groups of two or more; a group
-in which all rewards are equal has the advantage 0 throughout.
+in which all rewards are equal has the advantage 0 throughout, exactly.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,7 @@ def grpo_advantages(rewards: ArrayLike, *, epsilon: float = LEAST_SPREAD) -> Flo
         LossOptionError: Rewards of another shape, not finite, or a group of one.
     """
     found = _rewards(rewards)
-    spread = found.std(axis=-1, ddof=1, keepdims=True)
-    advantages: Floats = (found - found.mean(axis=-1, keepdims=True)) / (spread + epsilon)
-    return advantages
+    return _scaled(_centred(found), found.std(axis=-1, ddof=1, keepdims=True) + epsilon)
 
 
 def dr_grpo_advantages(rewards: ArrayLike) -> Floats:
@@ -54,9 +52,7 @@ def dr_grpo_advantages(rewards: ArrayLike) -> Floats:
     Raises:
         LossOptionError: Rewards of another shape, not finite, or a group of one.
     """
-    found = _rewards(rewards)
-    advantages: Floats = found - found.mean(axis=-1, keepdims=True)
-    return advantages
+    return _centred(_rewards(rewards))
 
 
 def rloo_advantages(rewards: ArrayLike) -> Floats:
@@ -72,8 +68,9 @@ def rloo_advantages(rewards: ArrayLike) -> Floats:
         LossOptionError: Rewards of another shape, not finite, or a group of one.
     """
     found = _rewards(rewards)
-    advantages: Floats = found - (found.sum(axis=-1, keepdims=True) - found) / (found.shape[-1] - 1)
-    return advantages
+    count = found.shape[-1]
+    # r - (sum - r) / (n - 1) = (r - mean) n / (n - 1)
+    return _centred(found) * (count / (count - 1))
 
 
 def reinforce_plus_plus_advantages(
@@ -99,7 +96,7 @@ def reinforce_plus_plus_advantages(
         n arrays, float64 [T].
 
     Raises:
-        LossOptionError: The lengths do not fit, or a number is not finite.
+        LossOptionError: The lengths do not fit, a number is not finite, or there is no token.
     """
     answers = [np.asarray(each, dtype=np.float64) for each in logprobs]
     given = np.asarray(rewards, dtype=np.float64)
@@ -110,10 +107,24 @@ def reinforce_plus_plus_advantages(
         raise LossOptionError("reference must have the shapes of logprobs", field="reference")
     apart = [beta * (p - q) for p, q in zip(answers, others, strict=True)]
     returns = [reward - np.cumsum(each[::-1])[::-1] for reward, each in zip(given, apart, strict=True)]
-    flat = np.concatenate(returns)
+    flat = np.concatenate([np.empty(0), *returns])
+    if not flat.size:
+        raise LossOptionError("the answers have no tokens", field="logprobs")
     if not np.isfinite(flat).all():
         raise LossOptionError("rewards, logprobs and reference must be finite", field="rewards")
-    return [(each - flat.mean()) / (flat.std() + epsilon) for each in returns]
+    advantages = _scaled(_centred(flat), flat.std() + epsilon)
+    return np.split(advantages, np.cumsum([each.size for each in returns])[:-1])
+
+
+def _centred(values: Floats) -> Floats:
+    """What each is above the mean of its row. Of equal values the mean may be a rounding away: they are 0 above it."""
+    equal = values.min(axis=-1, keepdims=True) == values.max(axis=-1, keepdims=True)
+    return np.where(equal, 0.0, values - values.mean(axis=-1, keepdims=True))
+
+
+def _scaled(centred: Floats, spread: Any) -> Floats:
+    """Divided by the spread, which may be 0 where nothing is to be divided."""
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=centred != 0)
 
 
 def _rewards(rewards: Any) -> Floats:

@@ -68,7 +68,10 @@ class PolicyLoss(ABC):
     reduction: Reduction = attrs.field(default="sum", validator=reduction_option)
 
     def __call__(self, data: list[Datum], logprobs: list[Tensor]) -> Returned:
-        """The loss of a call, with the metrics `ratio:mean` and `clipped:mean`, the part of positions at a bound."""
+        """The loss of a call, with the metrics `ratio:mean` and `clipped:mean`, the part of positions at a bound.
+
+        Both are over the positions that train: without a weight, or without an advantage, one has no ratio.
+        """
         name = type(self).__name__
         old = rows_of(self.old_logprobs, data, logprobs, f"{name}.old_logprobs")
         advantages = rows_of(self.advantages, data, logprobs, f"{name}.advantages")
@@ -77,7 +80,7 @@ class PolicyLoss(ABC):
         rows = zip(logprobs, old, advantages, counted, strict=True)
         # Without weight the ratio is 1: a stand-in for q, as of a prompt, might overflow, and 0 * inf is not a number.
         terms = [self.terms(torch.where(w != 0, p, q), q, a, w) for p, q, a, w in rows]
-        return reduced(terms, weights, self.reduction), self._metrics(logprobs, old, counted)
+        return reduced(terms, weights, self.reduction), self._metrics(logprobs, old, advantages, counted)
 
     @abstractmethod
     def terms(self, logprobs: Tensor, old: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
@@ -89,10 +92,9 @@ class PolicyLoss(ABC):
     def _is_clipped(self, ratios: Tensor) -> Tensor:
         return torch.zeros_like(ratios, dtype=torch.bool)
 
-    def _metrics(self, logprobs: Rows, old: Rows, weights: Rows) -> dict[str, float]:
-        ratios = torch.cat(
-            [self._ratios(p.detach(), q, w)[w != 0] for p, q, w in zip(logprobs, old, weights, strict=True)]
-        )
+    def _metrics(self, logprobs: Rows, old: Rows, advantages: Rows, weights: Rows) -> dict[str, float]:
+        rows = zip(logprobs, old, advantages, weights, strict=True)
+        ratios = torch.cat([self._ratios(p.detach(), q, w)[(w != 0) & (a != 0)] for p, q, a, w in rows])
         if not ratios.numel():
             return {}
         clipped = self._is_clipped(ratios).to(ratios.dtype).mean().item()
@@ -231,7 +233,10 @@ class GRPO(_Clipped):
             return loss, metrics
         found = rows_of(self.reference, data, logprobs, "GRPO.reference")
         weights = optional_rows(self.weights, data, logprobs, "GRPO.weights")
-        apart = [kl_estimate(p, q, "k3") for p, q in zip(logprobs, found, strict=True)]
+        counted = [torch.ones_like(each) for each in logprobs] if weights is None else weights
+        rows = zip(logprobs, found, counted, strict=True)
+        # As in the base class: no stand-in for the reference of a prompt may overflow.
+        apart = [kl_estimate(torch.where(w != 0, p, q), q, "k3") for p, q, w in rows]
         shown = reduced([each.detach() for each in apart], weights, "mean").item()
         return loss + self.beta * reduced(apart, weights, self.reduction), {**metrics, "divergence:mean": shown}
 

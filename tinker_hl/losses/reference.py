@@ -139,8 +139,9 @@ def _clip(ratios: Floats, given: Given, settings: Settings) -> Floats:
 
 
 def _ratios(p: Floats, given: Given) -> Floats:
-    """r; 1 where the advantage is 0: nothing is multiplied with it, and q may be any stand-in there."""
-    return np.exp(np.where(given["advantages"] == 0, 0.0, p - given["logprobs"]))
+    """r; 1 where the advantage or the weight is 0: it counts for nothing, and q may be any stand-in there."""
+    unused = (given["advantages"] == 0) | (given.get("weights", np.ones_like(p)) == 0)
+    return np.exp(np.where(unused, 0.0, p - given["logprobs"]))
 
 
 def _cross_entropy(p: Floats, given: Given, settings: Settings) -> Floats:

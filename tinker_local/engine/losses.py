@@ -47,8 +47,11 @@ def _cross_entropy(p: Tensor, given: Inputs, _: Settings) -> Tensor:
 
 
 def _ratio(p: Tensor, given: Inputs) -> Tensor:
-    """r; 1 where the advantage is 0, so that no stand-in for q at a masked position overflows into 0 * inf."""
-    return torch.exp(torch.where(given["advantages"] == 0, torch.zeros_like(p), p - given["logprobs"]))
+    """r; 1 where the advantage or the weight is 0, so that no stand-in for q at a masked position gives 0 * inf."""
+    unused = given["advantages"] == 0
+    if "weights" in given:
+        unused = unused | (given["weights"] == 0)
+    return torch.exp(torch.where(unused, torch.zeros_like(p), p - given["logprobs"]))
 
 
 def _importance_sampling(p: Tensor, given: Inputs, _: Settings) -> Tensor:
