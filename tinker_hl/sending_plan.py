@@ -59,6 +59,8 @@ def plan_sending(
     """
     if not data:
         raise ValueError("there is no data to plan for")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or above, got {batch_size}")
     size = batch_size or len(data)
     lengths = [datum.model_input.known_length or 0 for datum in data]
     bytes_of = [estimate_bytes(datum) for datum in data]

@@ -27,7 +27,7 @@ from tinker_hl.checkpoints import (
     download_async,
     verify,
 )
-from tinker_hl.errors import APIConnectionError, APIError, APITimeoutError
+from tinker_hl.errors import APIConnectionError, APIError, APITimeoutError, InternalServerError
 from tinker_hl.retry import InstantClock
 
 CUT = 64 * 1024
@@ -224,10 +224,40 @@ def test_a_server_without_archives_exports_the_checkpoint_and_the_copy_is_delete
     assert (done.folder / "adapter_model.safetensors").read_bytes() == WEIGHTS
     after = rest.list_user_checkpoints().result(30).checkpoints
     assert {item.tinker_path for item in after} == {item.tinker_path for item in before}
+    assert client.metrics.snapshot().calls["TrainingClient.unload_model"].done == 1, "nor does its model stay"
     with pytest.raises(CheckpointError, match="ServiceClient"):
         download(rest, saved.training, tmp_path / "b")
     with pytest.raises(NotFoundError):
         download(client, saved.training + "x", tmp_path / "b")
+
+
+def test_a_copy_that_cannot_be_deleted_spoils_no_download(
+    client: ServiceClient, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is there: an error would tell of none, and the next call that it exists."""
+    monkeypatch.setattr(RestClient, "get_checkpoint_archive_url_from_tinker_path", _no_such_operation)
+
+    def broken(self: RestClient, tinker_path: str) -> Any:
+        return self.get_training_run_by_tinker_path(tinker_path).map(lambda _: _raise(InternalServerError("no")))
+
+    monkeypatch.setattr(RestClient, "delete_checkpoint_from_tinker_path", broken)
+    done = download(client, saved.training, tmp_path / "a")
+    assert (done.folder / "adapter_model.safetensors").read_bytes() == WEIGHTS
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_disk_without_links_has_copies(
+    client: ServiceClient, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*paths: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    done = download(client, saved.external, tmp_path / "a")
+    assert (done.folder / "adapter_model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_an_export_that_was_begun_is_used_again(

@@ -69,6 +69,18 @@ def test_the_hash_that_the_server_names_is_verified(run: Run) -> None:
     assert done.sha256 == DIGEST
 
 
+@pytest.mark.parametrize("odd", ["/a b?signature=secret", "/ä?signature=secret", "/a\nb?signature=secret"])
+def test_what_no_address_may_hold_is_escaped(run: Run, odd: str) -> None:
+    with serving(sends(BODY)) as server:
+        assert run(server, server.url.partition("/a")[0] + odd).sha256 == DIGEST
+
+
+def test_an_address_that_is_none_is_not_shown(run: Run) -> None:
+    with serving(sends(BODY)) as server, pytest.raises(ArchiveError) as caught:
+        run(server, "http://[broken/a?signature=secret")
+    assert "secret" not in str(caught.value)
+
+
 def test_bytes_with_another_hash_are_not_kept(run: Run, tmp_path: Path) -> None:
     with serving(sends(BODY, headers=digest_header(BODY + b"x") | TAG)) as server, pytest.raises(ChecksumError) as e:
         run(server)

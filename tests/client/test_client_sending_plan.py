@@ -42,3 +42,6 @@ def test_tokens() -> None:
 def test_nothing_cannot_be_planned() -> None:
     with pytest.raises(ValueError, match="no data"):
         plan_sending([])
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size must be 1 or above, got {size}"):
+            plan_sending([datum(3)], batch_size=size)

@@ -57,6 +57,7 @@ def test_a_right_datum_is_left_in_peace(tokens: list[int], data: st.DataObject) 
         ({"weights": TensorData([1] * 8, "int64")}, "dtype", "float32 is needed"),
         ({"weights": [0.0] * 8}, "zero-weights", "all weights are 0"),
         ({"logprobs": [-1.0] * 7 + [0.5]}, "logprobs", "0.5 at 7"),
+        ({"logprobs": [float("nan")] * 8}, "invalid", "nan at element 0 is not finite"),
         ({"advantages": [0.0] * 8}, "zero-advantages", "all advantages are 0"),
     ],
 )

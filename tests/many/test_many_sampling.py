@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import subprocess
@@ -120,6 +121,21 @@ def test_the_async_twin(sampler: SamplingClient) -> None:
     assert sorted(asyncio.run(collect(False))) == list(range(8))
 
 
+def test_failures_leave_nothing_for_the_loop_to_complain_of(sampler: SamplingClient, asked: list[list[int]]) -> None:
+    """An error that was given as a value is not also logged as one that nobody retrieved."""
+    complaints: list[dict[str, Any]] = []
+
+    async def collect() -> int:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        found = sample_many_async(sampler, [[0]] * 6, PARAMS, ordered=False, concurrency=3)
+        failed = [outcome.ok for outcome in [each async for each in found]].count(False)
+        gc.collect()
+        return failed
+
+    assert asyncio.run(collect()) == 6
+    assert complaints == []
+
+
 def test_tasks_have_settings_of_their_own(sampler: SamplingClient) -> None:
     tasks = [SampleTask(prompt=ModelInput.from_ints([1]), sampling_params=SamplingParams(max_tokens=n)) for n in (1, 2)]
     outcomes = list(sample_many(sampler, [*tasks, SampleTask.score(ModelInput.from_ints([5, 6, 7]))]))
@@ -148,6 +164,15 @@ def test_a_job_goes_on_from_its_sink(sampler: SamplingClient, asked: list[list[i
     lines = [json.loads(line) for line in sink.read_text().splitlines()]
     assert [line["index"] for line in lines][-2:] == [1, 3]
     assert "error" in lines[-2]
+
+
+def test_a_sink_knows_base_models_apart(
+    sampler: SamplingClient, asked: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(sample_many(sampler, [[1], [2]], PARAMS, sink=tmp_path / "out.jsonl"))
+    monkeypatch.setattr(SamplingClient, "get_base_model", lambda self: "another/model")
+    again = list(sample_many(sampler, [[1], [2]], PARAMS, sink=tmp_path / "out.jsonl"))
+    assert [outcome.source for outcome in again] == ["service", "service"]
 
 
 def test_a_process_that_is_killed_loses_only_what_was_under_way(

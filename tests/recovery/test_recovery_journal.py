@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,42 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert again.drop_calls_after(1) == 1
     assert again.call_numbers(0, 10) == [1]
     again.close()
+
+
+def test_a_full_disk_is_told_as_such_and_the_journal_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(JournalError, match="disk is full"):
+        journal.add_call(call(1, bytes(100_000)))
+    journal._connection.execute("PRAGMA max_page_count = 100000")
+    journal.add_call(call(1, bytes(100_000)))
+    assert journal.call_numbers(0, 10) == [1]
+    journal.close()
+
+
+def test_a_commit_that_fails_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    real = journal._connection
+
+    class Failing:
+        """Its first commit fails, as on a disk that is torn out."""
+
+        failed = False
+        in_transaction = property(lambda self: real.in_transaction)
+
+        def execute(self, statement: str, *values: Any) -> Any:
+            if statement == "COMMIT" and not self.failed:
+                self.failed = True
+                raise sqlite3.OperationalError("disk I/O error")
+            return real.execute(statement, *values)
+
+    journal._connection = Failing()  # type: ignore[assignment]
+    with pytest.raises(JournalError, match="disk I/O error"):
+        journal.add_call(call(1))
+    journal.add_call(call(2))
+    assert journal.call_numbers(0, 10) == [2]
+    real.close()
 
 
 def test_a_checkpoint_makes_calls_needless(tmp_path: Path) -> None:

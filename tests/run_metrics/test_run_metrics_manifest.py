@@ -54,6 +54,19 @@ def test_it_tells_the_code_the_data_and_the_versions(tmp_path: Path) -> None:
     assert gather_manifest(repository=tmp_path).git_dirty is True
 
 
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    places = [tmp_path / "train" / "pairs.jsonl", tmp_path / "test" / "pairs.jsonl", tmp_path / "words.txt"]
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(str(place))
+    found = gather_manifest(data=places, repository=tmp_path).data_sha256
+    assert found == {
+        str(places[0]): data_hash(places[0]),
+        str(places[1]): data_hash(places[1]),
+        "words.txt": found["words.txt"],
+    }
+
+
 def test_without_git_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     manifest = gather_manifest({"rank": 8}, repository=tmp_path)

@@ -6,6 +6,7 @@ saved for download, fetched, and that copy is deleted. What has arrived is kept 
 until all of it has, so that the next call goes on where this one stopped. Knows nothing of what the files mean.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from tinker_hl.checkpoints.errors import ArchiveError, CheckpointError, Checksum
 from tinker_hl.checkpoints.fetching import Fetch, Fetched
 from tinker_hl.checkpoints.patience import Patience
 from tinker_hl.clients.rest import RestClient
-from tinker_hl.errors import APIStatusError
+from tinker_hl.errors import APIStatusError, TinkerError
 from tinker_hl.types import ParsedCheckpointTinkerPath
 
 if TYPE_CHECKING:
@@ -213,8 +214,7 @@ class _Job:
         for name, one in zip(names, fetched, strict=True):
             place = unpacked / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            # Linked, not moved: a call that ends here leaves the parts for the next one.
-            os.link(one.path, place)
+            _link(one.path, place)
         return self._placed(unpacked, target, fetched, "files")
 
     def _urls(self, external: str) -> dict[str, str]:
@@ -228,11 +228,9 @@ class _Job:
             export = self._export()
             self._note(export)
         done = self._files(target, export)
-        try:
+        # The folder is there by now: whatever becomes of the copy, the download has succeeded.
+        with contextlib.suppress(TinkerError, TimeoutError):
             self.rest.delete_checkpoint_from_tinker_path(export).result(self._left())
-        except APIStatusError as error:
-            if error.status_code != 404:
-                raise
         return done
 
     def _export(self) -> str:
@@ -243,7 +241,12 @@ class _Job:
             )
         trainer = self.service.create_training_client_from_state(self.path.tinker_path).result(self._left())
         name = f"download-{uuid.uuid4().hex[:12]}"
-        return trainer.save_weights_external(name, ttl_seconds=EXPORT_TTL_SECONDS).result(self._left()).path
+        try:
+            return trainer.save_weights_external(name, ttl_seconds=EXPORT_TTL_SECONDS).result(self._left()).path
+        finally:
+            # On a server without this operation the model goes with the session.
+            with contextlib.suppress(TinkerError, TimeoutError):
+                trainer.unload_model().result(self._left())
 
     def _export_is_there(self, export: str) -> bool:
         try:
@@ -327,6 +330,14 @@ def _safe_name(name: str) -> str:
     if not name or path.is_absolute() or ".." in path.parts or path.as_posix() != name or set("\\:\0") & set(name):
         raise ArchiveError(f"the service names a file {name[:120]!r}, which would be written elsewhere")
     return name
+
+
+def _link(part: Path, place: Path) -> None:
+    """Not moved: a call that ends here leaves the parts for the next one. Copied where a disk knows no links."""
+    try:
+        os.link(part, place)
+    except OSError:
+        shutil.copyfile(part, place)
 
 
 def _quiet(have: int, size: int | None) -> None:

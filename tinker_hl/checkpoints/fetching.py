@@ -10,13 +10,14 @@ import contextlib
 import errno
 import json
 import re
+import string
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import attrs
@@ -267,10 +268,17 @@ _opener = build_opener(_SameSchemes)
 
 
 def _checked(url: str) -> str:
-    scheme = urlsplit(url).scheme
+    """An address of the right kind, with what none may hold (spaces, letters beyond ASCII) escaped.
+
+    It is in no error, since it may hold a signature; those of the HTTP library would show it.
+    """
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise ArchiveError("the service answered with an address that is none") from None
     if scheme not in ("http", "https"):
         raise ArchiveError(f"the service answered with a {scheme or 'relative'} address, not http or https")
-    return url
+    return quote(url, safe=string.punctuation)
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

@@ -170,7 +170,7 @@ def _zero_advantages(datum: Datum, bounds: _Bounds) -> _Found:
 
 def _impossible_logprobs(datum: Datum, bounds: _Bounds) -> _Found:
     logprobs = _numbers(datum, "logprobs")
-    if logprobs is not None and logprobs.size and np.nanmax(logprobs) > 0:
+    if logprobs is not None and bool((logprobs > 0).any()):  # what is no number is told by `invalid`
         place = int(np.nanargmax(logprobs))
         yield "error", f"logprobs has {float(logprobs.reshape(-1)[place]):g} at {place}; no logprob is above 0"
 

@@ -123,11 +123,18 @@ async def sample_many_async(
         await asyncio.to_thread(job.open)
         while job.fill(tasks):
             while (outcome := job.ready()) is None:
-                waiting = [asyncio.wrap_future(future) for future in job.awaited()]
+                waiting = [_observed(future) for future in job.awaited()]
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             yield outcome
     finally:
         job.close()
+
+
+def _observed(future: APIFuture[SampleResponse]) -> "asyncio.Future[SampleResponse]":
+    """In the running loop. How it ended is read from the future itself, so its error here is no forgotten one."""
+    wrapped = asyncio.wrap_future(future)
+    wrapped.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return wrapped
 
 
 def _outcomes(job: "_Job", tasks: Iterator[SampleTask]) -> Iterator[SampleOutcome]:
@@ -187,6 +194,9 @@ class _Job:
                 "the cache must know which weights it is for, and the server names no checkpoint",
                 hint="give identity=, a text that no other weights have, or sample from saved weights",
             )
+        if not identity and sink is not None:
+            # Enough to tell base models apart; weights without a path are the caller's to name.
+            identity = client.get_base_model()
         return cls(client, sink, cache, ledger, identity or "", concurrency, ordered)
 
     def open(self) -> None:

@@ -239,10 +239,11 @@ class Journal:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection.execute
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # a full disk, for one, has ended it already
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
 

@@ -56,7 +56,7 @@ class Manifest:
     config: Mapping[str, Any] = attrs.field(factory=dict)
     config_sha256: str = ""
     data_sha256: Mapping[str, str] = attrs.field(factory=dict)
-    """By name of the file."""
+    """By name of the file; by its path, where two have one name."""
     step: int | None = None
     """Of the checkpoint that it stands beside; None for a whole run."""
     checkpoint: str | None = None
@@ -107,7 +107,7 @@ def gather_manifest(
         git_dirty=dirty,
         config=settings,
         config_sha256=config_hash(settings),
-        data_sha256={Path(path).name: data_hash(path) for path in data},
+        data_sha256={name: data_hash(path) for name, path in zip(_names(data), data, strict=True)},
     )
 
 
@@ -161,6 +161,11 @@ def data_hash(path: str | Path) -> str:
         while piece := content.read(CHUNK):
             whole.update(piece)
     return whole.hexdigest()
+
+
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    names = [Path(path).name for path in paths]
+    return [str(path) if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
 
 
 def _canonical(config: Mapping[str, Any]) -> bytes:
