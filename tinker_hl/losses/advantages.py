@@ -70,7 +70,8 @@ def rloo_advantages(rewards: ArrayLike) -> Floats:
     found = _rewards(rewards)
     count = found.shape[-1]
     # r - (sum - r) / (n - 1) = (r - mean) n / (n - 1)
-    return _centred(found) * (count / (count - 1))
+    advantages: Floats = _centred(found) * (count / (count - 1))
+    return advantages
 
 
 def reinforce_plus_plus_advantages(
@@ -119,12 +120,14 @@ def reinforce_plus_plus_advantages(
 def _centred(values: Floats) -> Floats:
     """What each is above the mean of its row. Of equal values the mean may be a rounding away: they are 0 above it."""
     equal = values.min(axis=-1, keepdims=True) == values.max(axis=-1, keepdims=True)
-    return np.where(equal, 0.0, values - values.mean(axis=-1, keepdims=True))
+    centred: Floats = np.where(equal, 0.0, values - values.mean(axis=-1, keepdims=True))
+    return centred
 
 
 def _scaled(centred: Floats, spread: Any) -> Floats:
     """Divided by the spread, which may be 0 where nothing is to be divided."""
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=centred != 0)
+    scaled: Floats = np.divide(centred, spread, out=np.zeros_like(centred), where=centred != 0)
+    return scaled
 
 
 def _rewards(rewards: Any) -> Floats:
