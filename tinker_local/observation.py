@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 OTHER = "other"
 """The operation of requests that are none of the API."""
+_HEALTH = "get_health"
 CUT = 499
 """The status of requests whose client went away before the answer; the number is nginx's."""
 
@@ -54,7 +55,8 @@ class Observation:
     def _tell(self, scope: "Scope", status: int, seconds: float) -> None:
         operation = OPERATION.get() or OTHER
         scope["app"].state.service.metrics.answered(operation, status, seconds)
-        level = logging.DEBUG if status < 400 else logging.INFO
+        # Whoever waits for a start asks many times a second, and is told in time that it is ready.
+        level = logging.DEBUG if status < 400 or operation == _HEALTH else logging.INFO
         if logger.isEnabledFor(level):
             what = {"operation": operation, "status": status, "ms": round(1000 * seconds, 1)}
             logger.log(level, "%s %s", scope["method"], scope["path"], extra={"fields": what})

@@ -171,8 +171,9 @@ def test_top_k_and_top_p_cut(ready: EngineCore) -> None:
     kept = int((np.cumsum(chances) - chances < 0.5).sum())
     half = one(ready, prompt=given, num_samples=400, max_tokens=1, top_p=0.5, seed=0)
     assert {int(s.tokens[0]) for s in half.sequences} <= set(order[:kept])
-    coldest = one(ready, prompt=given, num_samples=20, max_tokens=1, temperature=1e-4, seed=0)
-    assert {int(s.tokens[0]) for s in coldest.sequences} == {order[0]}
+    for cold in (1e-4, 1e-30, 1e-39, 1e-300, 5e-324):
+        coldest = one(ready, prompt=given, num_samples=20, max_tokens=1, temperature=cold, seed=0)
+        assert {int(s.tokens[0]) for s in coldest.sequences} == {order[0]}, cold
 
 
 def test_stops(ready: EngineCore) -> None:

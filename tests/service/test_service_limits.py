@@ -12,7 +12,7 @@ from service_bench import PROTOBUF, SPEC, Api, Bench, GatedEngine, pass_body, sa
 from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_local import bodies
-from tinker_local.runs import samplers
+from tinker_local.runs.samplers import CLONE
 from tinker_local.wire.tokens import MAX_POSITIONS
 
 SESSION = {"tags": [], "sdk_version": "1"}
@@ -159,22 +159,44 @@ def test_requests_of_one_model_wait_up_to_a_number(bench: Bench) -> None:
 
 
 def test_a_sampling_session_has_so_many_clients(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinker_local.runs.samplers.MOST_CLIENTS", 3)
     sampler_id = api.sampler(api.session())
-    news = {
-        "target": {
-            "type": "sampling_session",
-            "sampling_session_id": sampler_id,
-            "cloned_sampler_id": samplers.MOST_CLIENTS + 1,
-        }
-    }
-    asked = {**news, "prev_cursor": 0, "retrieved_request_ids": [], "timeout": 0}
-    assert api.refused(422, "retrieve_futures", body=asked)["detail"][0]["loc"][-1] == "cloned_sampler_id"
-    beyond = (samplers.MOST_CLIENTS + 1) * 1_000_000_000
-    assert api.refused(422, "sample", body=sample_body(sampler_id, beyond))["detail"][0]["loc"] == ["body", "seq_id"]
-    monkeypatch.setattr("tinker_local.handlers.sampling.MOST_CLIENTS", 2)
-    for number in (1, 2):
-        assert api.ok("join_sampling_session", body={"sampling_session_id": sampler_id})["client_counter"] == number
+    far = 987_654_321  # releases before 0.38 draw the number of a copy at random
+    for client in (0, far, 0, far):
+        api.ok("retrieve_futures", body=news_of(sampler_id, client))
+    assert api.ok("join_sampling_session", body={"sampling_session_id": sampler_id})["client_counter"] == 1
     api.refused(400, "join_sampling_session", body={"sampling_session_id": sampler_id})
+    api.refused(400, "retrieve_futures", body=news_of(sampler_id, 2))
+    api.refused(400, "sample", body=sample_body(sampler_id, 2 * CLONE))
+    api.ok("sample", body=sample_body(sampler_id, 1 * CLONE))
+
+
+def test_a_copy_of_a_sampling_client_may_have_any_number(api: Api) -> None:
+    """0.12 to 0.25 draw it below 10^9, so that sequence ids come near 10^18."""
+    sampler_id = api.sampler(api.session())
+    for client in (1, 987_654_321, 1_000_000_000):
+        submitted = api.ok("sample", body=sample_body(sampler_id, client * CLONE + 5))
+        assert submitted["request_id"] == f"{sampler_id}:{client * CLONE + 5}"
+        assert len(api.result(submitted)["sequences"]) == 1
+        (completion,) = api.ok("retrieve_futures", body=news_of(sampler_id, client))["completions"]
+        assert completion["request_id"] == submitted["request_id"]
+
+
+def test_no_two_copies_of_a_sampling_client_have_one_number(bench: Bench) -> None:
+    api = bench.start()
+    sampler_id = api.sampler(api.session())
+    body = {"sampling_session_id": sampler_id}
+    api.ok("sample", body=sample_body(sampler_id, 2 * CLONE))
+    numbers = [api.ok("join_sampling_session", body=body)["client_counter"] for _ in range(3)]
+    assert numbers == [1, 3, 4], "a copy that chose 2 by itself keeps it"
+    bench.stop(api)
+    api = bench.start()
+    assert api.ok("join_sampling_session", body=body)["client_counter"] == 5, "another life of the service goes on"
+
+
+def news_of(sampler_id: str, client: int) -> dict[str, Any]:
+    target = {"type": "sampling_session", "sampling_session_id": sampler_id, "cloned_sampler_id": client}
+    return {"target": target, "timeout": 0}
 
 
 def test_images_cannot_name_more_positions_than_there_is_room_for(api: Api) -> None:

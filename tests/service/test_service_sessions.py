@@ -78,13 +78,18 @@ def test_finishing_is_final_and_the_first_reason_stays(bench: Bench) -> None:
 
 
 def test_what_belongs_to_a_session(api: Api) -> None:
-    body = {"tags": ["a"], "sdk_version": "1", "user_metadata": {"run": "7", "n": 3}, "display_name": "First try"}
+    body = {
+        "tags": ["a"],
+        "sdk_version": "1",
+        "user_metadata": {"run": "7", "n": 3, "on": True, "deep": {"x": [1.5, None]}, "none": None},
+        "display_name": "First try",
+    }
     session_id = api.ok("create_session", body=body)["session_id"]
     model_id, sampler_id = api.model(session_id), api.sampler(session_id)
     assert api.ok("get_session", path={"session_id": session_id}) == {
         "training_run_ids": [model_id],
         "sampler_ids": [sampler_id],
-        "user_metadata": {"run": "7", "n": "3"},
+        "user_metadata": {"run": "7", "n": "3", "on": "true", "deep": '{"x":[1.5,null]}', "none": "null"},
         "display_name": "First try",
     }
     api.refused(404, "get_session", path={"session_id": "unknown"})

@@ -17,6 +17,8 @@ from torch import Tensor
 __all__ = ["DrawRule", "DrawRules", "NoiseStream", "draw", "draw_many", "fresh_seed"]
 
 _BLOCK = 64
+_COLDEST = 1e-30
+"""Lower temperatures count as this one, which takes the likeliest token, too: logits divided by less overflow float32."""
 
 
 def fresh_seed() -> int:
@@ -60,7 +62,7 @@ class DrawRules:
         greedy = [rule.temperature == 0 for rule in rules]
         self.all_greedy = all(greedy)
         self.greedy = torch.tensor(greedy, device=device) if any(greedy) else None
-        warm = [rule.temperature or 1.0 for rule in rules]
+        warm = [max(rule.temperature, _COLDEST) if rule.temperature else 1.0 for rule in rules]
         self.temperature = None if set(warm) == {1.0} else torch.tensor(warm, device=device).unsqueeze(1)
         top_k = [rule.top_k if 0 < rule.top_k < vocabulary else vocabulary for rule in rules]
         top_p = [rule.top_p for rule in rules]

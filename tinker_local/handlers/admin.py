@@ -9,7 +9,7 @@ import orjson
 from tinker_local.clock import rfc3339
 from tinker_local.errors import invalid
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.handlers.sessions import as_texts
+from tinker_local.handlers.labels import as_texts
 from tinker_local.store.audit import AuditRecord
 from tinker_local.store.usage import HOUR, UsageRow
 

@@ -6,10 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from tinker_local.beside import beside
-from tinker_local.errors import invalid
 from tinker_local.futures import Answer, Promise
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.runs.samplers import MOST_CLIENTS
 
 __all__ = ["HANDLERS"]
 
@@ -33,9 +31,7 @@ async def retrieve_futures(call: Call) -> Result:
     service, body = call.service, call.body
     target = body["target"]
     sampler = service.samplers.get(target["sampling_session_id"], call.owner)
-    if target["cloned_sampler_id"] > MOST_CLIENTS:
-        loc = ("body", "target", "cloned_sampler_id")
-        raise invalid(loc, f"a sampling session has at most {MOST_CLIENTS} clients", "maximum")
+    sampler.admit(target["cloned_sampler_id"])
     for request_id in body["retrieved_request_ids"]:
         service.futures.taken(request_id, call.owner)
     most = service.settings.long_poll_seconds

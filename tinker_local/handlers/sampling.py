@@ -9,7 +9,7 @@ from tinker_local.engine.protocol import BaseModelInfo, Hold, SampleJob
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, Promise, QueueState, SampleAnswer
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.runs.samplers import CLONE, MOST_CLIENTS, Source, sampler_id_of
+from tinker_local.runs.samplers import CLONE, Source, sampler_id_of
 from tinker_local.runs.submission import fingerprint_of, repeat
 from tinker_local.scheduler import Work
 from tinker_local.store.paths import CheckpointPath
@@ -46,10 +46,10 @@ async def create_sampling_session(call: Call) -> Result:
 async def join_sampling_session(call: Call) -> Result:
     """Give a copy of a sampling client its number."""
     sampler = call.service.samplers.get(call.body["sampling_session_id"], call.owner)
-    if sampler.clients >= MOST_CLIENTS:
-        raise bad_request(f"a sampling session has at most {MOST_CLIENTS} clients; open another one", "too_many")
-    sampler.clients += 1
-    return {"type": "join_sampling_session", "client_counter": sampler.clients}
+    number = sampler.join()
+    records = call.service.records
+    await records.write(records.put_joined(sampler.sampler_id, number))
+    return {"type": "join_sampling_session", "client_counter": number}
 
 
 async def get_sampler(call: Call) -> Result:
@@ -68,9 +68,9 @@ async def sample(call: Call) -> Result:
         return _sample_without_session(call)
     if body.get("seq_id") is None:
         raise invalid(("body", "seq_id"), "it is needed beside sampling_session_id", "required")
-    if body["seq_id"] // CLONE > MOST_CLIENTS:
-        raise invalid(("body", "seq_id"), f"it is beyond those of {MOST_CLIENTS} clients", "maximum")
     sampler = service.samplers.get(body["sampling_session_id"], call.owner)
+    client = body["seq_id"] // CLONE
+    sampler.admit(client)
     request_id = f"{sampler.sampler_id}:{body['seq_id']}"
     fingerprint = fingerprint_of("sample", body)
     known = service.futures.find(request_id)
@@ -85,7 +85,7 @@ async def sample(call: Call) -> Result:
         session_id=sampler.record.session_id,
         sequence_ids=sequence_ids,
         fingerprint=fingerprint,
-        feed=service.futures.feed(sampler.sampler_id, body["seq_id"] // CLONE),
+        feed=service.futures.feed(sampler.sampler_id, client),
     )
     submitted = _start(call, promise, sampler.source, run_id=sampler.record.model_id)
     await service.keeping.accepted(promise)

@@ -10,7 +10,7 @@ from tinker_local.clock import rfc3339
 from tinker_local.downloads import trace_link
 from tinker_local.errors import bad_request, invalid
 from tinker_local.handlers.call import Call, Handler, Result
-from tinker_local.handlers.labels import check_labels
+from tinker_local.handlers.labels import as_texts, check_labels
 from tinker_local.store.records import SessionRecord
 
 __all__ = ["HANDLERS"]
@@ -140,13 +140,6 @@ async def search_sessions(call: Call) -> Result:
             "last_session_id": found[-1].session_id,
         }
     return answer
-
-
-def as_texts(metadata: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Free-form labels as answers carry them: texts."""
-    if metadata is None:
-        return None
-    return {name: value if isinstance(value, str) else str(value) for name, value in metadata.items()}
 
 
 def _after(cursor: Mapping[str, str] | None) -> tuple[float, str]:

@@ -9,7 +9,7 @@ from tinker_local.clock import rfc3339
 from tinker_local.errors import not_found
 from tinker_local.handlers.call import Call, Handler, Result
 from tinker_local.handlers.checkpoints import knows_external, shown
-from tinker_local.handlers.sessions import as_texts
+from tinker_local.handlers.labels import as_texts
 from tinker_local.service import Service
 from tinker_local.store.paths import EXTERNAL, SAMPLER, TRAINING
 from tinker_local.store.records import RunRecord

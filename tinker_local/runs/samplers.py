@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from tinker_local.engine.protocol import EngineError, UserFaultError
-from tinker_local.errors import not_found
+from tinker_local.errors import bad_request, not_found
 from tinker_local.runs.quota import Quota
 from tinker_local.runs.sessions import Sessions
 from tinker_local.store.folders import Folders
@@ -24,7 +24,10 @@ __all__ = ["CLONE", "MOST_CLIENTS", "EngineSamplers", "Sampler", "Samplers", "So
 CLONE = 1_000_000_000
 """Sequence ids that one client of a sampling session has for itself."""
 MOST_CLIENTS = 65_536
-"""Copies of a client that one sampling session may have: each has news of its own in memory."""
+"""Copies of a client that one sampling session may have: each has news of its own in memory.
+
+Their numbers may lie anywhere below 2^63 / `CLONE`: many releases of the official SDK draw them at random.
+"""
 
 
 def sampler_id_of(session_id: str, sampling_session_seq_id: int) -> str:
@@ -162,13 +165,30 @@ class Sampler:
 
     record: SamplerRecord
     source: Source
-    clients: int = 0
-    """Copies that asked for a number."""
+    joined: int = 0
+    """The last number that was given to a copy of the client."""
+    _seen: set[int] = attrs.field(factory=set, init=False)
+    """Numbers of the clients that asked for anything in this life of the service."""
 
     @property
     def sampler_id(self) -> str:
         """Its id."""
         return self.record.sampler_id
+
+    def join(self) -> int:
+        """A number for one more copy of the client, which no other has. Raises `ApiError` 400 if there are too many."""
+        number = self.joined + 1
+        while number in self._seen:
+            number += 1
+        self.admit(number)
+        self.joined = number
+        return number
+
+    def admit(self, client: int) -> None:
+        """A client of this number asks for something. Raises `ApiError` 400 if there are too many others."""
+        if client not in self._seen and len(self._seen) >= MOST_CLIENTS:
+            raise bad_request(f"a sampling session has at most {MOST_CLIENTS} clients; open another one", "too_many")
+        self._seen.add(client)
 
 
 class Samplers:
@@ -202,6 +222,7 @@ class Samplers:
             if record is None or not self._sessions.is_open(record.session_id):
                 return None
             sampler = self.add(record)
+            sampler.joined = self._records.joined(sampler_id)
             if sampler.source.in_memory:
                 self._engine.lost(sampler.source)
         return sampler

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS samplers (
     sampler_id TEXT PRIMARY KEY, session_id TEXT NOT NULL, owner TEXT NOT NULL, created_at REAL NOT NULL,
     base_model TEXT NOT NULL, model_path TEXT, version TEXT, model_id TEXT);
 CREATE INDEX IF NOT EXISTS samplers_by_session ON samplers (session_id, created_at);
+CREATE TABLE IF NOT EXISTS sampler_clients (sampler_id TEXT PRIMARY KEY, joined INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS checkpoints (
     run_id TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, version TEXT NOT NULL,
     created_at REAL NOT NULL, expires_at REAL, public INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
@@ -260,6 +261,15 @@ class Records:
     def sampler(self, sampler_id: str) -> SamplerRecord | None:
         """One sampler."""
         return _one(map(_sampler, self.database.read("SELECT * FROM samplers WHERE sampler_id = ?", sampler_id)))
+
+    def put_joined(self, sampler_id: str, joined: int) -> Statement:
+        """The last number that a copy of a sampling client was given."""
+        return _upsert("sampler_clients", {"sampler_id": sampler_id, "joined": joined})
+
+    def joined(self, sampler_id: str) -> int:
+        """The last number that a copy of a sampling client was given; 0 if none was."""
+        rows = self.database.read("SELECT joined FROM sampler_clients WHERE sampler_id = ?", sampler_id)
+        return int(rows[0]["joined"]) if rows else 0
 
     def samplers_of(self, session_id: str) -> list[SamplerRecord]:
         """A session's, in the order in which they were made."""

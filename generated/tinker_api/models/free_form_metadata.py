@@ -11,7 +11,10 @@ T = TypeVar("T", bound="FreeFormMetadata")
 
 @_attrs_define
 class FreeFormMetadata:
-    """Anything that a user wants kept beside a session or a model."""
+    """Anything that a user wants kept beside a session or a model. Answers carry texts; what is no text comes back as its
+    JSON.
+
+    """
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
