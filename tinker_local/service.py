@@ -189,8 +189,8 @@ class Service:
         for model in self.models.of_session(session.session_id):
             model.give_up_gap(why)
             model.lane.drop(why)
+            self.models.forget(model)  # before anything is waited for: nobody may submit to it in between
             await self._store_last_request(model)
-            self.models.forget(model)
             if self.supervision.ready:
                 self.in_background(self.supervision.engine.unload_adapter(model.model_id))
         for sampler in self.samplers.of_session(session.session_id):

@@ -1,10 +1,13 @@
 """Sampling sessions: opened on a base model, a checkpoint or weights in memory; samples admitted, repeated, refused."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-from service_bench import TINY, Api, Bench, GatedEngine, sample_body
+from service_bench import SOURCES, TINY, Api, Bench, GatedEngine, sample_body
 
+from tinker_local.engine.null import NullEngine
 from tinker_local.engine.process import ProcessEngine
 from tinker_local.engine.protocol import Hold, OnHold, SampleJob, SampleOutput
 
@@ -185,6 +188,62 @@ def test_samplers_of_the_same_weights_share_the_engines(api: Api) -> None:
     for number in range(4):
         api.result(api.sample(api.sampler(session_id, number)))
     assert len(api.service.engine_samplers) == 1
+
+
+class SlowSamplers(NullEngine):
+    """An engine that has made a sampler when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(SOURCES)
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+        self.has: set[str] = set()
+
+    async def create_sampler(
+        self, sampler_id: str, base_model: str | None, *, model_id: str | None = None, directory: Path | None = None
+    ) -> None:
+        await super().create_sampler(sampler_id, base_model, model_id=model_id, directory=directory)
+        self.has.add(sampler_id)
+        self.asked.set()
+        await self.may.wait()
+
+    async def unload_sampler(self, sampler_id: str) -> None:
+        await super().unload_sampler(sampler_id)
+        self.has.discard(sampler_id)
+
+
+def test_a_session_that_ends_while_its_sampler_is_made_leaves_none_behind(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = SlowSamplers()
+    api = bench.start(engine)
+    session_id = api.session()
+    body = {"model_id": api.model(session_id), "seq_id": 1, "sampling_session_seq_id": 0}
+    submitted = api.ok("save_weights_for_sampler", body=body)
+    api.run(engine.asked.wait())
+    api.ok("finish_session", path={"session_id": session_id}, body={"reason": {"type": "success"}})
+    api.do(engine.may.set)
+    failure = api.result(submitted)
+    assert (failure["category"], session_id in failure["error"]) == ("user", True)
+    assert not engine.has
+    assert not len(api.service.engine_samplers)
+    assert "Traceback" not in caplog.text
+
+
+def test_who_comes_while_the_last_user_of_a_sampler_leaves_has_one(bench: Bench) -> None:
+    """The first session ends while the engine makes what both sample from."""
+    engine = SlowSamplers()
+    api = bench.start(engine)
+    first, second = api.session(), api.session()
+    api.sampler(first)
+    api.run(engine.asked.wait())
+    ended = api.later("finish_session", path={"session_id": first}, body={"reason": {"type": "success"}})
+    while len(api.service.engine_samplers):
+        api.do(lambda: None)
+    submitted = api.sample(api.sampler(second))
+    api.do(engine.may.set)
+    assert ended.result(10).is_success
+    assert "sequences" in api.result(submitted)
+    assert "sequences" in api.result(api.sample(f"{second}:sample:0", 1))
 
 
 def test_a_session_keeps_the_weights_that_it_was_opened_on(api: Api) -> None:

@@ -18,7 +18,7 @@ __all__ = ["DrawRule", "DrawRules", "NoiseStream", "draw", "draw_many", "fresh_s
 
 _BLOCK = 64
 _COLDEST = 1e-30
-"""Lower temperatures count as this one, which takes the likeliest token, too: logits divided by less overflow float32."""
+"""Lower temperatures count as this one, which takes the likeliest token, too: logits over less overflow float32."""
 
 
 def fresh_seed() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from tinker_local.engine.protocol import LoraSpec
+from tinker_local.engine.protocol import LoraSpec, UserFaultError
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer
 from tinker_local.handlers.call import Call, Handler, Result
@@ -200,7 +200,8 @@ def _save_unnamed(call: Call) -> Result:
                 await asyncio.gather(made, saved)
             else:
                 await made
-            service.engine_samplers.made(sampler.source)
+            if not await service.engine_samplers.made(sampler.source):
+                raise UserFaultError(f"session {record.session_id} ended before {sampler_id} was ready")
             await service.records.write(service.records.put_sampler(record))
         except BaseException:
             await service.samplers.forget(sampler)

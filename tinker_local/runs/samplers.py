@@ -95,9 +95,14 @@ class EngineSamplers:
         """One more user."""
         self._held.setdefault(source.key, _Held(source)).users += 1
 
-    def made(self, source: Source) -> None:
-        """The engine has it, from elsewhere than here."""
-        self._held[source.key].life = self._supervision.life
+    async def made(self, source: Source) -> bool:
+        """The engine has it, from elsewhere than here. Whether somebody holds it still; if not, it is freed again."""
+        held = self._held.get(source.key)
+        if held is None:
+            await self._supervision.engine.unload_sampler(source.key)
+            return False
+        held.life = self._supervision.life
+        return True
 
     def lost(self, source: Source) -> None:
         """It was in the memory of an engine that is no more."""
@@ -114,6 +119,8 @@ class EngineSamplers:
         del self._held[source.key]
         if held.making is not None:
             await asyncio.wait([held.making])
+            if source.key in self._held:
+                return  # somebody has come meanwhile, who needs it
         if held.life == self._supervision.life and self._supervision.ready:
             await self._supervision.engine.unload_sampler(source.key)
 
