@@ -45,6 +45,7 @@ from tinker_local.settings import Settings
 from tinker_local.spec import Operation, Spec, load_spec
 from tinker_local.store.journal import Entry
 from tinker_local.timeline import OPERATION
+from tinker_local.under_way import Share
 from tinker_local.validation import Validation
 from tinker_local.wire.faults import WireFault
 
@@ -161,15 +162,17 @@ class _Door:
             parameters: Mapping[str, Any] = {}
             if operation.parameters:
                 parameters = self._validation.parameters(operation, request.path_params, request.query_params)
+            share = service.under_way.share(free=0 if operation.operation_id in _CARRY_DATA else LARGE)
             raw = b""
             try:
                 if operation.body is not None:
-                    raw = await self._raw(request, operation)
+                    raw = await self._raw(request, operation, share)
                 body, protobuf = await self._body(request, operation, raw)
                 call = Call(
                     service=service,
                     request=request,
                     caller=caller,
+                    share=share,
                     parameters=parameters,
                     body=body,
                     protobuf=protobuf,
@@ -191,6 +194,8 @@ class _Door:
                     if passed is not None:
                         service.autosaves.refused(*passed)
                 raise
+            finally:
+                share.settle()
 
         return endpoint
 
@@ -199,25 +204,31 @@ class _Door:
         operation = self._operations[entry.operation]
         headers = [] if entry.idempotency_key is None else [(b"x-idempotency-key", entry.idempotency_key.encode())]
         body = {} if entry.protobuf else self._validation.body(operation, bodies.parsed(raw))
+        share = service.under_way.share()
+        share.take(len(raw))
         call = Call(
             service=service,
             request=Request({"type": "http", "headers": headers}),
             caller=Caller(entry.owner),
+            share=share,
             parameters={},
             body=body,
             protobuf=raw if entry.protobuf else None,
             size=len(raw),
             replayed=True,
         )
-        await HANDLERS[entry.operation](call)
+        try:
+            await HANDLERS[entry.operation](call)
+        finally:
+            share.settle()
 
-    async def _raw(self, request: Request, operation: Operation) -> bytes:
+    async def _raw(self, request: Request, operation: Operation, share: Share) -> bytes:
         most, most_inflated = self._settings.max_body_bytes, self._settings.max_inflated_bytes
         if operation.operation_id not in _CARRY_DATA:
             most = min(most, self._settings.max_small_body_bytes)
             most_inflated = min(most_inflated, self._settings.max_small_body_bytes)
         try:
-            return await bodies.read(request, most, most_inflated)
+            return await bodies.read(request, most, most_inflated, share)
         except ClientDisconnect:
             raise ApiError(400, "cut", "the connection ended before the body did") from None
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from tinker_local.beside import beside
 from tinker_local.errors import ApiError
 from tinker_local.spec import Operation
+from tinker_local.under_way import Share
 from tinker_local.wire.inflate import inflate
 
 __all__ = ["JSON", "PROTOBUF", "content_type", "parsed", "read"]
@@ -34,16 +35,19 @@ def content_type(request: Request, operation: Operation) -> str:
     raise ApiError(415, "unsupported_media_type", f"{given[:80]!r}: the body must be {taken}")
 
 
-async def read(request: Request, most: int, most_inflated: int) -> bytes:
-    """The body as it was before its content coding.
+async def read(request: Request, most: int, most_inflated: int, share: Share) -> bytes:
+    """The body as it was before its content coding, whose bytes `share` has when this returns.
 
     Raises:
-        ApiError: 413 if it is larger than `most` bytes, 400 if nothing comes for too long.
+        ApiError: 413 if it is larger than `most` bytes, 429 if bodies have too many bytes together, before it is read
+            where it says how long it is; 400 if nothing comes for too long.
         WireFault: its coding is unknown or wrong, or it unpacks to more than `most_inflated` bytes.
     """
     declared = request.headers.get("content-length", "0")
     if len(declared) > 18 or (declared.isdecimal() and int(declared) > most):
         raise _too_large(most)
+    if declared.isdecimal():
+        share.reach(int(declared))
     pieces, size = [], 0
     try:
         time = asyncio.get_running_loop().time
@@ -53,6 +57,8 @@ async def read(request: Request, most: int, most_inflated: int) -> bytes:
                 size += len(piece)
                 if size > most:
                     raise _too_large(most)
+                if size > share.size:
+                    share.reach(size)
                 pieces.append(piece)
                 if time() > began + _RENEWAL_SECONDS:
                     began = time()
@@ -61,7 +67,10 @@ async def read(request: Request, most: int, most_inflated: int) -> bytes:
         raise ApiError(400, "too_slow", f"nothing of the body came for {_IDLE_SECONDS:g} s") from None
     raw = b"".join(pieces)
     coding = request.headers.get("content-encoding")
-    return raw if coding is None else await beside(lambda: inflate(raw, coding, most_inflated))
+    if coding is not None:
+        raw = await beside(lambda: inflate(raw, coding, most_inflated))
+    share.reach(len(raw))
+    return raw
 
 
 def parsed(raw: bytes) -> Any:

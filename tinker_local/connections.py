@@ -83,7 +83,12 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_bytes: int | None = 0
-        """Seen of a head that is not complete; None from its end to the next one's first byte."""
+        """Seen of a head that is not complete; None from its end until its request is answered and its body is there.
+
+        Below zero: of the piece that is being read, so many bytes belong to what was before.
+        """
+        self._piece = 0
+        self._body_came = True
         self._late: asyncio.TimerHandle | None = None
         self._refusal: tuple[int, str, str] | None = None
         self._refused = False
@@ -110,10 +115,13 @@ class BoundedHttp(HttpToolsProtocol):
         """Count what belongs to a head that has not ended."""
         if self._refused:
             return
+        self._piece = 0 if self._head_bytes is not None else len(data)
         super().data_received(data)
         if self._head_bytes is None or self._refused:
             return
         self._head_bytes += len(data)
+        if self._head_bytes <= 0:
+            return
         if self._late is None:
             self._late = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         if self._head_bytes > HEAD_BYTES:
@@ -121,7 +129,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._head_bytes = 0
+        self._head_bytes = -self._piece
+        self._body_came = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -133,10 +142,17 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("the head is too long")  # the parser stops, and `send_400_response` is called
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """All of a body came: some requests are answered before that, and the rest of theirs is passed over."""
+        super().on_message_complete()
+        self._body_came = True
+        if self.cycle is not None and self.cycle.response_complete and not self.pipeline:
+            self._head_bytes = -self._piece
+
     def on_response_complete(self) -> None:
-        """From now on a further head may begin."""
+        """From now on a further head may begin, if no more of the body is to come."""
         super().on_response_complete()
-        if self._head_bytes is None and not self.pipeline:
+        if self._head_bytes is None and self._body_came and not self.pipeline:
             self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:

@@ -88,6 +88,8 @@ class _Holdings(Collector):
             ),
             ("tinker_training_calls_waiting", "Training calls accepted and not begun.", sum(m.waiting for m in models)),
             ("tinker_samples_under_way", "Requests for samples accepted and not done.", len(service.samples)),
+            ("tinker_body_bytes", "Bytes of requests under way, in memory.", service.under_way.size),
+            ("tinker_spooled_bytes", "Bytes of passes that wait on the disk.", service.spool.size),
             ("tinker_results_held", "Requests under way and results that are kept.", len(service.futures)),
         ):
             yield GaugeMetricFamily(name, about, value=value)

@@ -2,13 +2,14 @@
 
 The engine makes batches of what it holds, and keeps the order of one model's calls, so a model's next call is handed
 over before the last one is done. It does not know what the work is: a coroutine function whose first step is the
-engine's call.
+engine's call, or which tells its lane when it calls.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import attrs
@@ -17,7 +18,7 @@ from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFault
 from tinker_local.errors import DISK_FULL, ApiError, is_disk_full, too_many
 from tinker_local.futures import Answer, Promise
 
-__all__ = ["DEPTH", "Lane", "Mark", "Run", "Samples", "Work", "carried_out"]
+__all__ = ["DEPTH", "Handover", "Lane", "Mark", "Run", "Samples", "Work", "carried_out", "nothing"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,17 @@ Mark = Literal["", "gather", "step", "load"]
 """What a call does to its model: nothing that lasts, gradients, an optimizer step, other weights."""
 
 
+def nothing() -> None:
+    """Do nothing, where somebody may be told."""
+
+
+@attrs.define(eq=False)
+class Handover:
+    """Told by a work in the same step in which it calls the engine, where that is not its first."""
+
+    called: Callable[[], None] = nothing
+
+
 @attrs.frozen(eq=False)
 class Work:
     """Something to do, and the promise that it was for."""
@@ -44,6 +56,17 @@ class Work:
     seq_id: int | None = None
     again: bool = False
     """Whether it is done for its effect on the model, even if the promise has its answer."""
+    on_turn: Callable[[], None] = nothing
+    """Called when it no longer waits for another request to come."""
+    on_end: list[Callable[[], None]] = attrs.field(factory=list)
+    """Called when it was carried out in a lane, or dropped there."""
+    handover: "Handover | None" = None
+    """For work that has to wait before it calls the engine; the lane waits with it."""
+
+    def end(self) -> None:
+        """It was carried out, or will not be."""
+        for callback in self.on_end:
+            callback()
 
 
 async def carried_out(work: Work) -> None:
@@ -82,6 +105,10 @@ class Lane:
         self._queue: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._following: set[asyncio.Task[None]] = set()
+        self._ahead: asyncio.Task[None] | None = None
+        """A work that was begun and has not called the engine; no other may call it before."""
+        self._behind: Work | None = None
+        """What goes to the engine right behind that one."""
         self.follow: Callable[[Work], Work | None] = lambda _: None
         """Told of each work as it begins; what it returns goes to the engine right behind that one."""
 
@@ -103,14 +130,17 @@ class Lane:
         dropped, self._queue = self._queue, deque()
         for work in dropped:
             work.promise.fail(error, "user")
+            work.end()
 
     def clear(self) -> None:
         """Forget what has not begun; somebody else remembers it."""
-        self._queue.clear()
+        dropped, self._queue = self._queue, deque()
+        for work in dropped:
+            work.end()
 
     async def halt(self) -> None:
         """Return when nothing is under way; what followed others by itself is given up."""
-        self._queue.clear()
+        self.clear()
         await _cancelled(self._following)
         await self.idle()
 
@@ -125,25 +155,44 @@ class Lane:
         await _cancelled(self._running)
 
     def _start_more(self) -> None:
-        while self._queue and len(self._running) < DEPTH:
+        while self._queue and len(self._running) < DEPTH and self._ahead is None:
             work = self._queue.popleft()
             following = self.follow(work)
             if work.again or not work.promise.done:
-                self._begin(work)
-            if following is not None:
-                task = self._begin(following)
-                self._following.add(task)
-                task.add_done_callback(self._following.discard)
+                task = self._begin(work)
+                if work.handover is not None:
+                    self._ahead, self._behind = task, following
+                    work.handover.called = partial(self._soon_passed, task)
+                    return
+            self._begin_behind(following)
+
+    def _soon_passed(self, task: asyncio.Task[None]) -> None:
+        asyncio.get_running_loop().call_soon(self._passed, task)
+
+    def _passed(self, task: asyncio.Task[None]) -> None:
+        """A work has called the engine, or ended without."""
+        if self._ahead is task:
+            following, self._ahead, self._behind = self._behind, None, None
+            self._begin_behind(following)
+            self._start_more()
+
+    def _begin_behind(self, following: Work | None) -> None:
+        if following is not None:
+            task = self._begin(following)
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
 
     def _begin(self, work: Work) -> "asyncio.Task[None]":
         # Tasks begin in the order in which they are made, and each calls the engine before it first waits.
         task = asyncio.create_task(carried_out(work))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, work))
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, work: Work, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        work.end()
+        self._passed(task)
         self._start_more()
 
 

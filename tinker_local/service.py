@@ -33,9 +33,11 @@ from tinker_local.store.journal import Journal
 from tinker_local.store.losses import LossRecords
 from tinker_local.store.records import Records
 from tinker_local.store.results import Results
+from tinker_local.store.spool import Spool
 from tinker_local.supervision import Supervision
 from tinker_local.timeline import Timeline
 from tinker_local.traces import Traces
+from tinker_local.under_way import UnderWay
 from tinker_local.usage import Usage
 
 __all__ = ["Service"]
@@ -90,6 +92,8 @@ class Service:
             settings.max_pending_samples, self._revived if settings.autosave_every is not None else None
         )
         self.timeline = Timeline(clock)
+        self.under_way = UnderWay(settings.max_bytes_under_way)
+        self.spool = Spool(settings.data_dir / "spool", settings.max_spooled_bytes)
         self.traces = Traces(settings.data_dir / "traces", clock)
         self.digests = Digests()
         self.keeping = Keeping(

@@ -77,6 +77,12 @@ class Settings:
     max_inflated_bytes: int = 1024 * 2**20
     max_small_body_bytes: int = 4 * 2**20
     """Of every request but passes and samples, as it is sent and unpacked: those carry data, the others only words."""
+    max_bytes_under_way: int = 2 * 2**30
+    """Of all bodies together in memory, unpacked, from their first byte to the result of what they ask for; while there
+    are so many, others are answered 429. Beyond a quarter of it, passes that wait for a missing one go to the disk.
+    """
+    max_spooled_bytes: int = 16 * 2**30
+    """Of those on the disk."""
     max_metadata_bytes: int = 64 * 2**10
     """Of labels (`user_metadata`, `tags`, names) of one thing, as JSON: they are kept, and shown in lists."""
     max_sessions: int = 1024

@@ -22,6 +22,7 @@ from tinker_local.futures import Futures, JsonAnswer, Promise
 from tinker_local.handlers.call import Call
 from tinker_local.handlers.futures import HANDLERS
 from tinker_local.settings import Settings
+from tinker_local.under_way import UnderWay
 
 MOST = 30.0
 OWNER = "ann"
@@ -66,7 +67,8 @@ class Place:
     async def asked(self, operation_id: str, body: dict[str, Any]) -> tuple[Any, float]:
         """The answer, and the seconds that it took."""
         request: Any = SimpleNamespace(headers={})
-        call = Call(service=self._service, request=request, caller=Caller(OWNER), parameters={}, body=body)
+        share = UnderWay(1).share()
+        call = Call(service=self._service, request=request, caller=Caller(OWNER), share=share, parameters={}, body=body)
         loop = asyncio.get_running_loop()
         began = loop.time()
         result: Any = await HANDLERS[operation_id](call)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from service_bench import SOURCES, GatedEngine
+from service_bench import SOURCES, GatedEngine, pass_body
 from test_service_serving import listener
 
 from tinker_local.app import create_app
@@ -63,10 +63,10 @@ class Reached:
 
 
 @asynccontextmanager
-async def reached(data_dir: Path) -> AsyncIterator[Reached]:
+async def reached(data_dir: Path, **settings: Any) -> AsyncIterator[Reached]:
     bound, engine = listener(), GatedEngine()
     port = bound.getsockname()[1]
-    app = create_app(Settings(data_dir=data_dir, models=SOURCES, long_poll_seconds=20.0), engine)
+    app = create_app(Settings(data_dir=data_dir, models=SOURCES, long_poll_seconds=20.0, **settings), engine)
     async with (
         Serving(app, bound) as serving,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
@@ -142,3 +142,26 @@ async def test_a_body_that_is_cut_is_taken_for_no_request(tmp_path: Path) -> Non
         await writer.wait_closed()
         assert "metrics" in await there.outcome("optim_step", step(model_id, 1))
         assert [kind for kind, _ in there.engine.told] == ["step"]
+
+
+async def test_a_body_that_is_refused_unread_leaves_its_connection_usable(tmp_path: Path) -> None:
+    """Its bytes are passed over without being kept, and the next request of the connection is answered."""
+    async with reached(tmp_path, max_bytes_under_way=1000) as there:
+        model_id = await there.model()
+        there.engine.gate.clear()
+        first = await there.post("forward_backward", pass_body(model_id, 1))
+        whole = there.service.under_way.share()
+        whole.take(1000)
+        reader, writer = await there.raw(
+            f"POST /api/v1/forward_backward HTTP/1.1\nContent-Type: application/json\nContent-Length: {2**24}\n"
+        )
+        writer.write(bytes(2**24) + b"GET /api/v1/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await writer.drain()
+        async with asyncio.timeout(30):
+            answers = await reader.readuntil(b"HTTP/1.1 200")
+        writer.close()
+        assert answers.startswith(b"HTTP/1.1 429")
+        whole.release()
+        there.engine.gate.set()
+        assert "metrics" in await there.post("retrieve_future", {"request_id": first["request_id"]})
+        assert there.service.under_way.size == 0

@@ -114,12 +114,12 @@ def lengths(prefix: bytes) -> tuple[int, int]:
     return header, body
 
 
-def decode(header: bytes, body: bytes) -> Any:
+def decode(header: bytes, body: bytes | memoryview) -> Any:
     """The message of one frame. Its arrays are read-only views of `body`."""
     return _restore(orjson.loads(header), body)
 
 
-def _restore(value: Any, body: bytes) -> Any:
+def _restore(value: Any, body: bytes | memoryview) -> Any:
     if isinstance(value, list):
         return [_restore(item, body) for item in value]
     if not isinstance(value, dict):

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from tinker_local.callers import Caller
 from tinker_local.service import Service
+from tinker_local.under_way import Share
 
 __all__ = ["LARGE", "Call", "Handler", "Result"]
 
@@ -26,6 +27,8 @@ class Call:
     service: Service
     request: Request
     caller: Caller
+    share: Share
+    """Of the bytes that bodies may have together."""
     parameters: Mapping[str, Any]
     """Of path and query, converted, with the spec's defaults."""
     body: dict[str, Any]

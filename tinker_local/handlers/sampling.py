@@ -139,6 +139,7 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
         return SampleAnswer(output, promise.sequence_ids)
 
     service.futures.add(promise)
+    call.share.keep_until(promise.on_done)
     service.samples.start(Work(promise, run))
     return promise.submitted()
 

@@ -26,6 +26,8 @@ LIMITS = (
     "max_body_bytes",
     "max_inflated_bytes",
     "max_small_body_bytes",
+    "max_bytes_under_way",
+    "max_spooled_bytes",
     "max_metadata_bytes",
     "max_sessions",
     "max_models",

@@ -1,13 +1,13 @@
 """Models: made, described, passed through, stepped, unloaded."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from tinker_local.beside import beside
-from tinker_local.engine.protocol import LoraSpec
+from tinker_local.engine.protocol import LoraSpec, TrainingDatum
 from tinker_local.errors import bad_request, conflict, invalid
 from tinker_local.futures import Answer, JsonAnswer, TrainingAnswer
 from tinker_local.handlers.call import LARGE, Call, Handler, Result
@@ -16,9 +16,10 @@ from tinker_local.handlers.labels import check_labels
 from tinker_local.runs.models import Model, model_id_of
 from tinker_local.runs.replay import REPLAYED, had_its_result
 from tinker_local.runs.submission import fingerprint_of, fingerprint_of_pass
-from tinker_local.scheduler import Mark
+from tinker_local.scheduler import Handover, Mark
 from tinker_local.service import Service
 from tinker_local.store.records import RunRecord
+from tinker_local.store.spool import Spooled
 from tinker_local.wire.optimizer import family_of, settings_of, shown_family
 from tinker_local.wire.training import ForwardBackwardCall, decode_json, decode_proto
 
@@ -136,9 +137,13 @@ async def _decoded(call: Call, *, forward: bool) -> tuple[ForwardBackwardCall, b
 
 
 async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Result:
-    service, (request, fingerprint) = call.service, decoded
+    service, share, (request, fingerprint) = call.service, call.share, decoded
     model = service.models.get(request.model_id, call.owner)
     check_images(service, model.record.base_model, any(datum.images for datum in request.data))
+    spooled = await _set_aside(call, request, model)  # the last wait: all else is one step
+    if spooled is not None:
+        request = attrs.evolve(request, data=())
+        model = service.models.get(request.model_id, call.owner)
     repeated = service.intake.repeated(model, request.seq_id, fingerprint, call.idempotency_key)
     if repeated is not None:
         return repeated
@@ -149,16 +154,47 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
 
     had = had_its_result()
 
-    async def run() -> Answer:
+    async def passed(data: Sequence[TrainingDatum]) -> Answer:
         output = await service.supervision.engine.forward_backward(
-            model.model_id, request.data, request.loss_fn, config, backward=request.backward
+            model.model_id, data, request.loss_fn, config, backward=request.backward
         )
         if not had:
-            service.usage.trained(model.record, request.data)
+            service.usage.trained(model.record, data)
         return TrainingAnswer(output)
 
+    handover = None if spooled is None else Handover()
+
+    async def run() -> Answer:
+        if spooled is None or handover is None:
+            return await passed(request.data)
+        async with service.spool.room_in_memory:
+            data = await spooled.read()
+            share.take(spooled.size)
+            try:
+                handover.called()
+                return await passed(data)
+            finally:
+                share.take(0)
+
     mark: Mark = "gather" if request.backward else ""
-    return service.intake.submit(model, request.seq_id, fingerprint, run, call.idempotency_key, mark)
+    return service.intake.submit(
+        model, request.seq_id, fingerprint, run, call.idempotency_key, mark, share=share, handover=handover
+    )
+
+
+async def _set_aside(call: Call, request: ForwardBackwardCall, model: Model) -> Spooled | None:
+    """Write a pass's data to the disk if they will have to wait, and there is no room for them in memory."""
+    share = call.share
+    if call.replayed:
+        room = not share.beyond
+    else:
+        room = request.seq_id is None or not model.order.waits(request.seq_id) or share.wait()
+    if room:
+        return None
+    spooled = await call.service.spool.put(request.data, bounded=not call.replayed)
+    share.on_release = spooled.delete
+    share.take(0)
+    return spooled
 
 
 def check_images(service: Service, base_model: str, given: bool) -> None:

@@ -84,6 +84,7 @@ class Model:
         before = self.order.next_id
         for ready in self.order.accept(seq_id, work):
             ready.promise.held_by = None
+            ready.on_turn()
             self.lane.add(ready)
         self._note_gap(before, now)
 

@@ -33,6 +33,10 @@ class SequenceOrder(Generic[Item]):
         self._waiting[seq_id] = item
         return list(self._released())
 
+    def waits(self, seq_id: int) -> bool:
+        """Whether a request with this id would wait for another one to come."""
+        return any(between not in self._refused for between in range(self.next_id, seq_id))
+
     def refuse(self, seq_id: int) -> None:
         """A request with this id was turned away. Its sender may use the id again, or go on with the next.
 

@@ -16,7 +16,8 @@ from tinker_local.errors import conflict
 from tinker_local.futures import Futures, Promise
 from tinker_local.runs.models import Model, Models
 from tinker_local.runs.replay import REPLAYED
-from tinker_local.scheduler import Mark, Run, Work
+from tinker_local.scheduler import Handover, Mark, Run, Work, nothing
+from tinker_local.under_way import Share
 from tinker_local.wire.training import ForwardBackwardCall
 
 __all__ = ["Intake", "fingerprint_of", "fingerprint_of_pass", "repeat"]
@@ -105,8 +106,22 @@ class Intake:
         run: Run,
         idempotency_key: str | None,
         mark: Mark = "",
+        *,
+        share: Share | None = None,
+        handover: Handover | None = None,
     ) -> dict[str, Any]:
-        """Take a new request in; `run` is the work, whose first step is the engine's call, `mark` what it does."""
+        """Take a new request in.
+
+        Args:
+            model: whose it is.
+            seq_id: its number.
+            fingerprint: tells its repeats from others.
+            run: the work, whose first step is the engine's call.
+            idempotency_key: tells its repeats where it has no number.
+            mark: what the work does to the model.
+            share: of the bytes under way, what the work holds.
+            handover: told by a `run` that has other steps before the engine's call.
+        """
         self._models.check_restored(model.model_id)
         replayed = REPLAYED.get()
         if replayed is None:
@@ -127,7 +142,11 @@ class Intake:
             mark=mark,
             seq_id=seq_id,
             again=replayed is not None,
+            on_turn=nothing if share is None else share.go,
+            handover=handover,
         )
+        if share is not None:
+            share.keep_until(work.on_end if promise.done else promise.on_done)
         # The order of a lost model is lost with it; each request is told so at once.
         model.submit(None if self._models.is_lost(model) else seq_id, work, self._monotonic())
         return promise.submitted()

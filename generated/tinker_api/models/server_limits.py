@@ -26,6 +26,10 @@ class ServerLimits:
     """ Of a request's body when it is unpacked. """
     max_small_body_bytes: int | Unset = UNSET
     """ Of the body of every request but passes and samples, sent or unpacked. """
+    max_bytes_under_way: int | Unset = UNSET
+    """ Of all bodies together, in memory and without results yet; 429 beyond. """
+    max_spooled_bytes: int | Unset = UNSET
+    """ Of passes that wait on the disk for a missing sequence id; 429 beyond. """
     max_metadata_bytes: int | Unset = UNSET
     """ Of the labels of one session, run or checkpoint, as JSON. """
     max_sessions: int | Unset = UNSET
@@ -54,6 +58,10 @@ class ServerLimits:
 
         max_small_body_bytes = self.max_small_body_bytes
 
+        max_bytes_under_way = self.max_bytes_under_way
+
+        max_spooled_bytes = self.max_spooled_bytes
+
         max_metadata_bytes = self.max_metadata_bytes
 
         max_sessions = self.max_sessions
@@ -81,6 +89,10 @@ class ServerLimits:
         )
         if max_small_body_bytes is not UNSET:
             field_dict["max_small_body_bytes"] = max_small_body_bytes
+        if max_bytes_under_way is not UNSET:
+            field_dict["max_bytes_under_way"] = max_bytes_under_way
+        if max_spooled_bytes is not UNSET:
+            field_dict["max_spooled_bytes"] = max_spooled_bytes
         if max_metadata_bytes is not UNSET:
             field_dict["max_metadata_bytes"] = max_metadata_bytes
         if max_sessions is not UNSET:
@@ -113,6 +125,10 @@ class ServerLimits:
 
         max_small_body_bytes = d.pop("max_small_body_bytes", UNSET)
 
+        max_bytes_under_way = d.pop("max_bytes_under_way", UNSET)
+
+        max_spooled_bytes = d.pop("max_spooled_bytes", UNSET)
+
         max_metadata_bytes = d.pop("max_metadata_bytes", UNSET)
 
         max_sessions = d.pop("max_sessions", UNSET)
@@ -134,6 +150,8 @@ class ServerLimits:
             max_body_bytes=max_body_bytes,
             max_inflated_bytes=max_inflated_bytes,
             max_small_body_bytes=max_small_body_bytes,
+            max_bytes_under_way=max_bytes_under_way,
+            max_spooled_bytes=max_spooled_bytes,
             max_metadata_bytes=max_metadata_bytes,
             max_sessions=max_sessions,
             max_models=max_models,
