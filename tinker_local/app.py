@@ -243,7 +243,7 @@ class _Door:
 
 
 def _is_protobuf(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith(bodies.PROTOBUF)
+    return request.headers.get("content-type", "").lower().startswith(bodies.PROTOBUF)
 
 
 def _answer(result: Result) -> Response:

@@ -90,6 +90,9 @@ def test_an_engine_that_cannot_start_is_told(bench: Bench) -> None:
 
 def test_what_a_client_is_told_at_the_start(api: Api) -> None:
     config = api.ok("get_client_config", body={"sdk_version": "0.38.0"})
+    newer = {"sdk_version": "0.99.0", "platform": {"os": "Plan 9"}}
+    assert api.ok("get_client_config", body=newer) == config, "a newer client tells more"
+    api.ok("get_client_dynamic_config", body=newer)
     assert config["pjwt_auth_enabled"] is True
     assert config["sample_use_retrieve_futures"] is True
     assert api.ok("get_client_dynamic_config", body={"sdk_version": "0.38.0"})["sample_cancel_enabled"] is True

@@ -193,6 +193,16 @@ def test_a_refused_id_stops_nobody(api: Api) -> None:
     assert "metrics" in api.result(api.forward_backward(model_id, 3))
 
 
+@pytest.mark.parametrize("content_type", [PROTOBUF, "Application/X-Protobuf", f"{PROTOBUF}; charset=utf-8"])
+def test_a_refused_id_of_a_protobuf_body_stops_nobody(api: Api, content_type: str) -> None:
+    model_id = api.model()
+    bad = pb.ForwardBackwardRequest(model_id=model_id, seq_id=1, loss_fn="cross_entropy").SerializeToString()
+    fault = api.refused(422, "forward_backward", content=bad, headers={"content-type": content_type})["detail"][0]
+    assert fault["loc"] == ["body", "data"]
+    following = api.forward_backward(model_id, 2)
+    assert "metrics" in api.ok("retrieve_future", body={"request_id": following["request_id"]}), "it waits for nobody"
+
+
 def test_a_gap_that_is_never_filled_ends(bench: Bench) -> None:
     api = bench.start(session_timeout_seconds=60)
     session_id = api.session()

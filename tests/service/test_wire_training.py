@@ -113,6 +113,14 @@ def test_forward_only_and_no_sequence_id_in_protobuf() -> None:
     assert (call.backward, call.seq_id) == (False, None)
 
 
+def test_a_sequence_id_below_0_is_named() -> None:
+    request = proto_body([ONE], "cross_entropy")
+    request.seq_id = -4
+    with pytest.raises(WireFault, match="-4") as fault:
+        decode_proto(request.SerializeToString())
+    assert fault.value.loc == ("body", "seq_id")
+
+
 def test_the_newer_settings_win() -> None:
     request = proto_body([ONE], "cross_entropy")
     request.loss_fn_config_v2["beta"].number = 0.75

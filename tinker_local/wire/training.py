@@ -79,6 +79,8 @@ def decode_proto(raw: bytes) -> ForwardBackwardCall:
     for name in ("model_id", "loss_fn"):
         if not getattr(request, name):
             raise WireFault(("body", name), f"{name} is missing")
+    if request.seq_id < 0:
+        raise WireFault(("body", "seq_id"), f"{request.seq_id} is no sequence id: they begin at 1")
     room = Room()
 
     def datum(index: int, item: pb.Datum) -> TrainingDatum:

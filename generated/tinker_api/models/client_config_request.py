@@ -4,22 +4,24 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
+from attrs import field as _attrs_field
 
 T = TypeVar("T", bound="ClientConfigRequest")
 
 
 @_attrs_define
 class ClientConfigRequest:
-    """Who is asking."""
+    """Who is asking. A newer client may tell more, which is ignored, for it cannot start without an answer."""
 
     sdk_version: str
     """ Version of the client. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         sdk_version = self.sdk_version
 
         field_dict: dict[str, Any] = {}
-
+        field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "sdk_version": sdk_version,
@@ -37,4 +39,21 @@ class ClientConfigRequest:
             sdk_version=sdk_version,
         )
 
+        client_config_request.additional_properties = d
         return client_config_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -62,7 +62,8 @@ def sync_detailed(
      A client's first request. `{}` is a valid answer.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -93,7 +94,8 @@ def sync(
      A client's first request. `{}` is a valid answer.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,7 +121,8 @@ async def asyncio_detailed(
      A client's first request. `{}` is a valid answer.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,7 +151,8 @@ async def asyncio(
      A client's first request. `{}` is a valid answer.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -64,7 +64,8 @@ def sync_detailed(
      Asked at the start and every `refresh_interval_sec`. Clients take a 404 for defaults.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -95,7 +96,8 @@ def sync(
      Asked at the start and every `refresh_interval_sec`. Clients take a 404 for defaults.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,7 +123,8 @@ async def asyncio_detailed(
      Asked at the start and every `refresh_interval_sec`. Clients take a 404 for defaults.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -150,7 +153,8 @@ async def asyncio(
      Asked at the start and every `refresh_interval_sec`. Clients take a 404 for defaults.
 
     Args:
-        body (ClientConfigRequest): Who is asking.
+        body (ClientConfigRequest): Who is asking. A newer client may tell more, which is ignored,
+            for it cannot start without an answer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
