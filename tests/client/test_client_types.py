@@ -125,10 +125,10 @@ def test_numbers_of_numpy_and_torch_become_plain() -> None:
     "make",
     [
         lambda: types.SamplingParams(max_tokens=1.5),
-        lambda: types.SamplingParams(max_tokens="3"),
+        lambda: types.SamplingParams(max_tokens="3.5"),
         lambda: types.SamplingParams(temperature=float("nan")),
         lambda: types.SamplingParams(stop=["a", 1]),
-        lambda: types.AdamParams(learning_rate="0.1"),
+        lambda: types.AdamParams(learning_rate="nan"),
         lambda: types.AdamParams(learning_rate=float("inf")),
         lambda: types.LoraConfig(rank=0),
         lambda: types.LoraConfig(rank=8, train_mlp="yes"),
@@ -178,6 +178,49 @@ def test_fields_are_listed_and_turned_into_a_dict_as_pydantics_are() -> None:
     assert dict(params) == params.model_dump()
     assert list(types.SamplingParams.model_fields) == [name for name, _ in params]
     assert types.AdamParams.model_fields["beta2"].default == 0.95
+
+
+def test_fields_are_described_as_pydantics_are() -> None:
+    described = types.LoraConfig.model_fields
+    assert described["rank"].is_required()
+    assert not described["seed"].is_required()
+    assert (described["train_mlp"].annotation, described["train_mlp"].default) == (bool, True)
+    inputs = types.Datum.model_fields["loss_fn_inputs"]
+    assert inputs.default_factory is not None
+    assert not inputs.is_required()
+
+
+def test_some_fields_are_dumped() -> None:
+    params = types.AdamParams(beta1=0.5)
+    assert params.model_dump(exclude_defaults=True) == params.model_dump(exclude_unset=True) == {"beta1": 0.5}
+    assert params.model_dump(include={"beta1", "beta2"}, exclude=["beta2"], by_alias=True) == {"beta1": 0.5}
+    assert params.model_dump_json(include={"beta1"}) == '{"beta1":0.5}'
+    request = types.SampleRequest(
+        prompt=types.ModelInput.from_ints([1]), sampling_params=types.SamplingParams(max_tokens=3)
+    )
+    assert request.model_dump(exclude_defaults=True) == {
+        "prompt": {"chunks": [{"tokens": [1]}]},
+        "sampling_params": {"max_tokens": 3},
+    }
+    with pytest.raises(TypeError, match="names of fields"):
+        request.model_dump(exclude={"prompt": {"chunks"}})
+
+
+def test_a_dump_is_written_as_pydantic_writes_it() -> None:
+    """Bytes are text in either mode, so that a logged input is JSON; a time in UTC ends with Z."""
+    image = types.ImageChunk(data=b"abc", format="png")
+    assert image.model_dump(exclude_none=True) == {"data": "YWJj", "format": "png", "type": "image"}
+    assert types.ImageChunk.model_validate(image.model_dump()) == image
+    cursor = types.SessionSearchCursor(last_created_at="2026-08-01T12:30:00Z", last_session_id="s")
+    assert cursor.model_dump(mode="json")["last_created_at"] == "2026-08-01T12:30:00Z"
+
+
+def test_a_text_that_spells_a_number_is_one() -> None:
+    """What YAML's readers give for 1e-4, and command lines for everything."""
+    assert types.AdamParams(learning_rate="1e-4").learning_rate == 1e-4
+    assert types.SamplingParams(max_tokens="3", temperature="0.5") == types.SamplingParams(
+        max_tokens=3, temperature=0.5
+    )
 
 
 def test_an_optimizer_step_is_sent_under_the_name_of_its_family() -> None:

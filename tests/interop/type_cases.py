@@ -118,6 +118,8 @@ ACCEPTED: Final[tuple[Case, ...]] = (
     ("AdamParams", {}),
     ("AdamParams", {"learning_rate": 1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.1}),
     ("AdamParams", {"learning_rate": 3e-5, "grad_clip_norm": 1.0}),
+    ("AdamParams", {"learning_rate": "1e-4", "eps": "1"}),
+    ("LoraConfig", {"rank": "8"}),
     ("DimuonParams", {"learning_rate": 0.02}),
     ("DimuonParams", {"learning_rate": 0.02, "grad_clip_norm": -1.0, "beta1": 0.0}),
     ("AdamOptimizerConfig", {}),

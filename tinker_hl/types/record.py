@@ -11,7 +11,7 @@ import copy
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -20,15 +20,9 @@ import attrs
 import numpy as np
 import orjson
 
+from tinker_hl.types.pydantic_view import FieldsOfClass
+
 __all__ = ["Answer", "Record", "json_bytes"]
-
-
-class _FieldsOfClass:
-    """`model_fields` of a class: field name -> its attrs attribute, which has `default` and `type`."""
-
-    def __get__(self, instance: object, owner: type) -> "dict[str, attrs.Attribute[Any]]":
-        known = attrs.fields(owner) if attrs.has(owner) else ()
-        return {field.alias or field.name: field for field in known}
 
 
 class Record:
@@ -42,7 +36,7 @@ class Record:
     keeps_unknown_out: ClassVar[bool] = True
     """Whether `model_validate` refuses fields that the type does not have (it drops them otherwise)."""
 
-    model_fields = _FieldsOfClass()
+    model_fields = FieldsOfClass()
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -76,23 +70,59 @@ class Record:
         copied: Self = attrs.evolve(source, **dict(update or {}))
         return copied
 
-    def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
-        """Nested dicts and lists.
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        include: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        by_alias: bool | None = None,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        round_trip: bool = False,
+        warnings: bool = True,
+    ) -> dict[str, Any]:
+        """Nested dicts and lists; bytes are base64, as they are sent.
 
         Args:
-            mode: `"python"` leaves datetimes and bytes as they are; `"json"` gives only what JSON can hold.
-            exclude_none: leave out fields whose value is None.
+            mode: `"python"` leaves datetimes as they are; `"json"` gives only what JSON can hold.
+            include: names of the fields to give; None gives all.
+            exclude: names of fields to leave out.
+            by_alias: accepted for compatibility: fields have one name.
+            exclude_unset: the same as `exclude_defaults`, as a record does not remember what it was given.
+            exclude_defaults: leave out fields that are at their defaults, in records within it too.
+            exclude_none: leave out fields whose value is None, in records within it too.
+            round_trip: accepted for compatibility: `model_validate` takes every dump that is whole.
+            warnings: accepted for compatibility: there are none.
+
+        Raises:
+            TypeError: `include` or `exclude` is a dict, as for fields of records within it.
         """
+        only_others = exclude_defaults or exclude_unset
+        at_default = self._defaults() if only_others else {}
+        left_out = _names(exclude) or ()
+        wanted = _names(include)
         return {
-            name: _plain(value, as_json=mode == "json", exclude_none=exclude_none)
+            name: _plain(value, as_json=mode == "json", exclude_none=exclude_none, exclude_defaults=only_others)
             for name, value in self._fields().items()
-            if not (exclude_none and value is None)
+            if (wanted is None or name in wanted)
+            and name not in left_out
+            and not (exclude_none and value is None)
+            and not (name in at_default and _same(value, at_default[name]))
         }
 
-    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
-        """The same as JSON text; `indent` of any size gives two spaces."""
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """The same as JSON text; `indent` of any size gives two spaces. See `model_dump` for the options."""
         option = orjson.OPT_INDENT_2 if indent else 0
-        return orjson.dumps(self.model_dump(mode="json", exclude_none=exclude_none), option=option).decode()
+        return orjson.dumps(self.model_dump(**{**options, "mode": "json"}), option=option).decode()
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Field name -> its default, of those that have one."""
+        described = cls.model_fields
+        made = {name: one.default_factory() for name, one in described.items() if one.default_factory is not None}
+        return made | {name: one.default for name, one in described.items() if one.default is not attrs.NOTHING}
 
     @classmethod
     def model_validate(cls, value: Any) -> Self:
@@ -224,24 +254,38 @@ def _wire(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return value
+    return _written(value) if isinstance(value, datetime) else value
 
 
-def _plain(value: Any, *, as_json: bool, exclude_none: bool) -> Any:
+def _written(moment: datetime) -> str:
+    """ISO 8601, as pydantic writes it: UTC is Z."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _names(given: Collection[str] | None) -> Collection[str] | None:
+    if isinstance(given, (str, Mapping)):
+        raise TypeError(f"a set or a list of names of fields is needed, got {type(given).__name__}")
+    return given
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def _plain(value: Any, *, as_json: bool, **options: Any) -> Any:
+    """A value as `model_dump` gives it; `options` are that one's."""
     if isinstance(value, Record):
-        return value.model_dump(mode="json" if as_json else "python", exclude_none=exclude_none)
+        return value.model_dump(mode="json" if as_json else "python", **options)
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [_plain(item, as_json=as_json, exclude_none=exclude_none) for item in value]
+        return [_plain(item, as_json=as_json, **options) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item, as_json=as_json, exclude_none=exclude_none) for key, item in value.items()}
-    if as_json and isinstance(value, bytes):
+        return {key: _plain(item, as_json=as_json, **options) for key, item in value.items()}
+    if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if as_json and isinstance(value, datetime):
-        return value.isoformat()
+        return _written(value)
     if as_json and isinstance(value, Enum):
         return value.value
     return value

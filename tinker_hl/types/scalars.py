@@ -13,8 +13,13 @@ __all__ = ["finite", "finite_or_none", "flag", "moment", "moment_or_none", "whol
 
 
 def whole(value: Any) -> int:
-    """An int; 3.0 is one, 3.5, "3" and None are not. Raises `TypeError` or `ValueError`."""
-    if isinstance(value, str) or value is None:
+    """An int; 3.0 and "3" are ones, 3.5 and None are not. Raises `TypeError` or `ValueError`."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            raise TypeError(f"a whole number is needed, got {value!r}") from None
+    if value is None:
         raise TypeError(f"a whole number is needed, got {value!r}")
     try:
         return operator.index(value)
@@ -26,10 +31,16 @@ def whole(value: Any) -> int:
 
 
 def finite(value: Any) -> float:
-    """A float that JSON can carry. Raises `TypeError` or `ValueError`."""
-    if isinstance(value, str) or value is None or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+    """A float that JSON can carry. Raises `TypeError` or `ValueError`.
+
+    A text that spells one will do: YAML's readers give one for 1e-4.
+    """
+    if not isinstance(value, str) and not (hasattr(value, "__float__") or hasattr(value, "__index__")):
         raise TypeError(f"a number is needed, got {value!r}")
-    number = float(value.item() if is_torch_tensor(value) else cast(SupportsFloat, value))
+    try:
+        number = float(value.item() if is_torch_tensor(value) else cast(SupportsFloat, value))
+    except ValueError:
+        raise TypeError(f"a number is needed, got {value!r}") from None
     if not math.isfinite(number):
         raise ValueError(f"a finite number is needed, got {number}")
     return number
