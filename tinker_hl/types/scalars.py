@@ -35,10 +35,11 @@ def finite(value: Any) -> float:
 
     A text that spells one will do: YAML's readers give one for 1e-4.
     """
-    if not isinstance(value, str) and not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+    plain = value.item() if is_torch_tensor(value) else value
+    if not isinstance(plain, str) and not (hasattr(plain, "__float__") or hasattr(plain, "__index__")):
         raise TypeError(f"a number is needed, got {value!r}")
     try:
-        number = float(value.item() if is_torch_tensor(value) else cast(SupportsFloat, value))
+        number = float(cast(SupportsFloat, plain))
     except ValueError:
         raise TypeError(f"a number is needed, got {value!r}") from None
     if not math.isfinite(number):
