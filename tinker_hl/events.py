@@ -2,7 +2,7 @@
 
 Logging is one listener of it; metrics, progress bars and traces are others, added with `EventBus.subscribe`. An event
 holds no secret: no headers, no bodies. The bus knows nothing of what it carries; a listener that raises is reported and
-never disturbs the call it was told about.
+never disturbs the call it was told about. Only a guard, added with `EventBus.guard`, can refuse a call.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import attrs
 
-__all__ = ["Event", "EventBus", "EventKind", "Listener", "in_call", "log_event"]
+__all__ = ["Event", "EventBus", "EventKind", "Guard", "Listener", "in_call", "log_event"]
 
 logger = logging.getLogger("tinker_hl")
 
@@ -30,6 +30,7 @@ EventKind = Literal[
     "answered",  # an HTTP exchange came to an answer, whatever its status
     "retried",  # an attempt failed and another will follow
     "done",
+    "tokens",  # what a finished request took: `prompt`, `sampled`, `trained`
     "failed",
     "cancelled",  # nobody waits for the result any more
     "ended",  # a public call is over, whatever became of its requests
@@ -59,7 +60,10 @@ class Event:
     request_id: str | None = None
     detail: str = ""
     fields: Mapping[str, Any] = attrs.field(factory=dict)
-    """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `queue_state`, ..."""
+    """Numbers and names for machines: `attempt`, `wait_s`, `status`, `seconds`, `queue_state`, ...
+
+    A queued call that takes tokens has `most_tokens`: how many at most, or None where that is not known.
+    """
     at: float = attrs.field(factory=time.time)
     """Seconds since the epoch."""
     call_id: int | None = None
@@ -67,6 +71,8 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+Guard = Callable[[Event], None]
+"""Is asked of each call when it is queued, before anything is sent; what it raises is the end of the call."""
 
 
 _call_id: ContextVar[int | None] = ContextVar("tinker_hl_call_id", default=None)
@@ -83,6 +89,7 @@ class EventBus:
 
     def __init__(self, listeners: tuple[Listener, ...] = ()) -> None:
         self._listeners = listeners
+        self._guards: tuple[Guard, ...] = ()
         self._lock = threading.Lock()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -95,6 +102,24 @@ class EventBus:
                 self._listeners = tuple(other for other in self._listeners if other is not listener)
 
         return unsubscribe
+
+    def guard(self, guard: Guard) -> Callable[[], None]:
+        """Have a guard asked of every call; the returned function ends it."""
+        with self._lock:
+            self._guards = (*self._guards, guard)
+
+        def unguard() -> None:
+            with self._lock:
+                self._guards = tuple(other for other in self._guards if other is not guard)
+
+        return unguard
+
+    def admit(self, call: str, **fields: Any) -> None:
+        """Ask the guards of a call, in the thread that makes it. Raises what the first raises that refuses it."""
+        if self._guards:
+            event = Event(kind="queued", call=call, fields=fields, call_id=_call_id.get())
+            for guard in self._guards:
+                guard(event)
 
     def emit(
         self, kind: EventKind, call: str, *, request_id: str | None = None, detail: str = "", **fields: Any
@@ -111,10 +136,11 @@ class EventBus:
                 logger.exception("an event listener failed on %s", event.kind)
 
     @contextmanager
-    def call(self, call: str, detail: str = "") -> Iterator[None]:
+    def call(self, call: str, detail: str = "", **fields: Any) -> Iterator[None]:
         """A public call, from here to the end of the block. What is told in it, and in its tasks, has its number."""
-        with self._numbered(call, detail):
+        with self._numbered(call, detail, fields):
             try:
+                self.admit(call, **fields)
                 yield
             except BaseException as error:
                 self._ended(call, error)
@@ -122,12 +148,12 @@ class EventBus:
             self._ended(call, None)
 
     @contextmanager
-    def call_of_future(self, call: str, detail: str = "") -> Iterator[Callable[[Future[Any]], None]]:
+    def call_of_future(self, call: str, detail: str = "", **fields: Any) -> Iterator[Callable[[Future[Any]], None]]:
         """The same for a call that ends with a future, which the block makes and hands to what it is given.
 
         A block that raises is the end of its call.
         """
-        with self._numbered(call, detail) as number:
+        with self._numbered(call, detail, fields) as number:
 
             def ends_with(future: Future[Any]) -> None:
                 future.add_done_callback(ended)
@@ -139,17 +165,18 @@ class EventBus:
                 _call_id.reset(token)
 
             try:
+                self.admit(call, **fields)
                 yield ends_with
             except BaseException as error:
                 self._ended(call, error)
                 raise
 
     @contextmanager
-    def _numbered(self, call: str, detail: str) -> Iterator[int]:
+    def _numbered(self, call: str, detail: str, fields: Mapping[str, Any]) -> Iterator[int]:
         number = next(_call_numbers)
         token = _call_id.set(number)
         try:
-            self.emit("queued", call, detail=detail)
+            self.emit("queued", call, detail=detail, **fields)
             yield number
         finally:
             _call_id.reset(token)

@@ -34,6 +34,7 @@ from tinker_hl.queue_state import PauseNotices
 from tinker_hl.retry import status_refuses
 from tinker_hl.saved_states import SavedStates
 from tinker_hl.session import Session
+from tinker_hl.token_counts import pass_tokens
 from tinker_hl.turns import PartlyTakenError, Turn, Turns
 from tinker_hl.types import Datum, ForwardBackwardOutput
 
@@ -134,7 +135,7 @@ class ModelCalls:
         self.lock = threading.Lock()
         self.successor = None
 
-    def start(self, call: str, begin: Callable[[Turn], F]) -> F:
+    def start(self, call: str, begin: Callable[[Turn], F], **told: Any) -> F:
         """Take the next place in the order, in the calling thread, and begin the call that has it.
 
         An interruption in between, such as Ctrl-C, gives the place back: all later calls would wait for it for ever.
@@ -142,9 +143,11 @@ class ModelCalls:
         Args:
             call: The public method.
             begin: Makes the call's future.
+            told: What listeners and guards are told of it, such as `most_tokens`.
         """
         self.session.refuse_closed()
-        with self.session.connection.events.call_of_future(call, detail=self._model_id or "") as ends_with:
+        events = self.session.connection.events
+        with events.call_of_future(call, detail=self._model_id or "", **told) as ends_with:
             turn = Turn(self.turns, call)
             try:
                 self.turns.enter(turn)
@@ -209,7 +212,8 @@ class ModelCalls:
                     error,
                 ) from error
             raise
-        outputs = await asyncio.gather(*(self._output(promise) for promise in promises))
+        sizes = (pass_tokens(work.data[index] for index in chunk) for chunk in encoded.chunks)
+        outputs = await asyncio.gather(*map(self._output, promises, sizes))
         return outputs[0] if len(outputs) == 1 else combine(outputs)
 
     def _broken_error(self, call: str, failed: str, error: BaseException) -> Exception:
@@ -235,12 +239,21 @@ class ModelCalls:
     def _plan(self, data: Sequence[Datum]) -> Sequence[range]:
         return self.session.connection.chunk_limits.plan(data)
 
-    async def _output(self, promise: Promise) -> ForwardBackwardOutput:
-        payload = await self.session.result(promise)
+    async def _output(self, promise: Promise, tokens: int) -> ForwardBackwardOutput:
+        try:
+            payload = await self.session.result(promise)
+        except asyncio.CancelledError:
+            # The server, which has accepted it, makes it for nobody.
+            self._told_tokens(promise, tokens)
+            raise
+        self._told_tokens(promise, tokens)
         decode = partial(forward_backward_output, is_protobuf=payload.is_protobuf)
         if len(payload.content) <= INLINE_BYTES:
             return decode(payload.content)
         return await loop.in_worker(decode, payload.content)
+
+    def _told_tokens(self, promise: Promise, tokens: int) -> None:
+        self.session.connection.events.emit("tokens", promise.call, request_id=promise.request_id, trained=tokens)
 
     async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
         def encode() -> _Encoded:

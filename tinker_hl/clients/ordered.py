@@ -72,9 +72,9 @@ class OrderedVerbs:
 
         return self._ordered(call, run)
 
-    def _ordered(self, call: str, run: Callable[[Turn], Any]) -> APIFuture[Any]:
-        """Reserve the call's place now, and run it when its turn comes."""
-        return self._calls.start(call, lambda turn: APIFuture(run(turn), on_end=turn.give_up))
+    def _ordered(self, call: str, run: Callable[[Turn], Any], **told: Any) -> APIFuture[Any]:
+        """Reserve the call's place now, and run it when its turn comes; listeners are `told` more of it."""
+        return self._calls.start(call, lambda turn: APIFuture(run(turn), on_end=turn.give_up), **told)
 
 
 def base_model_of(info: GetInfoResponse) -> str:

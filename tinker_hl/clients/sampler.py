@@ -28,6 +28,7 @@ from tinker_hl.queue_state import PauseNotices
 from tinker_hl.retry import RetryConfig, RetryPolicy, named_wait, status_is_retryable
 from tinker_hl.sampling_progress import SamplingProgress
 from tinker_hl.session import Session
+from tinker_hl.token_counts import sample_tokens_at_most
 from tinker_hl.types import (
     GetServerCapabilitiesResponse,
     SampleRequest,
@@ -91,8 +92,13 @@ class Sampler:
             call: The public method.
             request: Everything but the addressing.
         """
-        with self.session.connection.events.call(call):
-            return await self._sample(call, request)
+        events = self.session.connection.events
+        most = sample_tokens_at_most(request.prompt, request.num_samples, request.sampling_params)
+        with events.call(call, most_tokens=most):
+            response = await self._sample(call, request)
+            drawn = sum(int(sequence.tokens_np.size) for sequence in response.sequences)
+            events.emit("tokens", call, prompt=request.prompt.known_length or 0, sampled=drawn)
+            return response
 
     async def _sample(self, call: str, request: SampleRequest) -> SampleResponse:
         await self.session.opened()

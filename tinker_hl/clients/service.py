@@ -21,7 +21,7 @@ from tinker_hl.connection import Connection
 from tinker_hl.custom_loss.creation import CustomLosses
 from tinker_hl.custom_loss.handle import LossHandle, PerDatumLossFn
 from tinker_hl.errors import ConfigurationError
-from tinker_hl.events import Listener
+from tinker_hl.events import Guard, Listener
 from tinker_hl.futures import APIFuture
 from tinker_hl.model_calls import ModelCalls
 from tinker_hl.operations import get_server_capabilities
@@ -396,6 +396,21 @@ class ServiceClient:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every event of this connection; the returned function ends it. See `Event`."""
         return self._session.connection.events.subscribe(listener)
+
+    def guard(self, guard: Guard) -> Callable[[], None]:
+        """Have `guard` asked of every call of this connection when it is queued, before anything of it is sent.
+
+        What it raises is the end of that call: the method raises it, or its future does. The event tells which method
+        it is, and how many tokens it may take: `event.fields["most_tokens"]`. It is called in many threads and must be
+        quick.
+
+        Args:
+            guard: Raises where a call is not to be made, best a `TinkerError`.
+
+        Returns:
+            A function that ends it.
+        """
+        return self._session.connection.events.guard(guard)
 
     @property
     def config(self) -> Configuration:

@@ -27,6 +27,7 @@ from tinker_hl.model_calls import ModelCalls, Pass
 from tinker_hl.operations import optim_step, unload_model
 from tinker_hl.retry import RetryConfig
 from tinker_hl.telemetry import Telemetry
+from tinker_hl.token_counts import pass_tokens
 from tinker_hl.turns import Turn, waited_for
 from tinker_hl.types import (
     Datum,
@@ -399,12 +400,14 @@ class TrainingClient(CheckpointVerbs):
         return self._run(work)
 
     def _run(self, work: Pass) -> APIFuture[ForwardBackwardOutput]:
-        return self._ordered(work.call, lambda turn: self._run_pass(turn, work))
+        most = pass_tokens(work.data)
+        return self._ordered(work.call, lambda turn: self._run_pass(turn, work), most_tokens=most)
 
     def _custom(
         self, call: str, first: list[Datum], evaluation: Callable[[ForwardBackwardOutput], Surrogate]
     ) -> APIFuture[ForwardBackwardOutput]:
-        return self._ordered(call, lambda turn: self._run_custom(turn, first, evaluation))
+        most = 2 * pass_tokens(first)  # it is two passes
+        return self._ordered(call, lambda turn: self._run_custom(turn, first, evaluation), most_tokens=most)
 
     async def _run_pass(self, turn: Turn, work: Pass, *, keep: bool = False) -> ForwardBackwardOutput:
         """Make a pass; verify its result, if this client does so."""
@@ -416,7 +419,8 @@ class TrainingClient(CheckpointVerbs):
 
         def forward(data: Sequence[Datum]) -> APIFuture[ForwardBackwardOutput]:
             again = attrs.evolve(work, data=data, backward=False, chunks=None)
-            return self._ordered(turn.name, lambda later: calls.run_pass(later, again))
+            most = pass_tokens(data)
+            return self._ordered(turn.name, lambda later: calls.run_pass(later, again), most_tokens=most)
 
         # A pass of a turn that is kept would wait for itself.
         expected = Expectation(work.data, work.loss_fn, work.loss_fn_config)

@@ -3,14 +3,24 @@
 Before a call the most that it can take is reserved; afterwards what it did take is written down, and the rest is free
 again. So the limit is never passed, however many calls are under way; where a call cannot say how much it may take, it
 is let through while there is anything left. Safe from any thread.
+
+A ledger that watches a client counts all that this client does by itself: it is a guard of its calls and a listener of
+its events.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Literal
 
+from tinker_hl import loop
 from tinker_hl.errors import TinkerError
+from tinker_hl.events import Event, EventBus
+from tinker_hl.token_counts import pass_tokens
 from tinker_hl.types import Datum, SampleResponse
+
+if TYPE_CHECKING:
+    from tinker_hl import ServiceClient
 
 __all__ = ["KINDS", "BudgetExceededError", "TokenKind", "TokenLedger"]
 
@@ -53,6 +63,8 @@ class TokenLedger:
         self._tokens: dict[TokenKind, int] = dict.fromkeys(KINDS, 0)
         self._reserved = 0
         self._lock = threading.Lock()
+        self._watches: weakref.WeakKeyDictionary[EventBus, _Watch] = weakref.WeakKeyDictionary()
+        loop.reset_after_fork(self)
 
     @property
     def tokens(self) -> Mapping[TokenKind, int]:
@@ -117,8 +129,106 @@ class TokenLedger:
         Raises:
             BudgetExceededError: There are not so many left; nothing was taken.
         """
-        count = sum(datum.model_input.known_length or 0 for datum in data)
+        count = pass_tokens(data)
         self.settle(self.reserve(count), {"trained": count})
+
+    def watch(self, service: "ServiceClient") -> Callable[[], None]:
+        """Count all that a client does from now on, and all clients made by it; refuse what would pass the budget.
+
+        A sample takes its prompt once, and what was drawn; a pass, with or without gradients, takes its data as
+        trained, also where nobody waits for its result any more; a custom loss that is evaluated here is two passes. A
+        refused call ends in a `BudgetExceededError` before anything of it is sent: a pass raises it, a sample's future
+        does. The passes of a `TrainingRun` are refused before they are written down, replays are not.
+
+        Args:
+            service: One client or, by further calls, several: they share the budget.
+
+        Returns:
+            A function that ends it; calls under way are not counted any more.
+
+        Raises:
+            ValueError: It watches this client already.
+        """
+        events = service._session.connection.events
+        watch = _Watch(self)
+        with self._lock:
+            if events in self._watches:
+                raise ValueError("this ledger watches the client already, and would count all of it twice")
+            self._watches[events] = watch
+        ends = events.guard(watch.admit), events.subscribe(watch.hear)
+
+        def end() -> None:
+            for stop in ends:
+                stop()
+            with self._lock:
+                if self._watches.get(events) is watch:
+                    del self._watches[events]
+            watch.end()
+
+        return end
+
+    def watches(self, events: EventBus) -> bool:
+        """Whether what these events tell is counted without anybody's help."""
+        with self._lock:
+            return events in self._watches
+
+    def after_fork(self) -> None:
+        """A thread of the parent may have held the lock; its calls are not the child's."""
+        self._lock = threading.Lock()
+        self._reserved = 0
+        for watch in self._watches.values():
+            watch.forget()
 
     def _left(self) -> int:
         return (self.budget or 0) - sum(self._tokens.values()) - self._reserved
+
+
+class _Watch:
+    """Holds what the calls of one client may still take. Invariant: a call that has ended holds nothing."""
+
+    def __init__(self, ledger: TokenLedger) -> None:
+        self._ledger = ledger
+        self._ended = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is held."""
+        self._lock = threading.Lock()
+        self._held: dict[int, int] = {}
+
+    def admit(self, event: Event) -> None:
+        """A guard: sets aside what the call may take. Raises `BudgetExceededError` if there is not so much left."""
+        if "most_tokens" not in event.fields:
+            return
+        reserved = self._ledger.reserve(event.fields["most_tokens"])
+        with self._lock:
+            if event.call_id is not None and not self._ended:
+                self._held[event.call_id] = reserved
+                return
+        self._ledger.settle(reserved)
+
+    def hear(self, event: Event) -> None:
+        """A listener: writes down what was taken, and frees what was not."""
+        if event.kind == "tokens":
+            taken: dict[TokenKind, int] = {kind: event.fields[kind] for kind in KINDS if kind in event.fields}
+            self._ledger.settle(self._released(event.call_id, sum(taken.values())), taken)
+        elif event.kind == "ended":
+            self._ledger.settle(self._released(event.call_id))
+
+    def end(self) -> None:
+        """Free all that calls under way hold."""
+        with self._lock:
+            self._ended = True
+            held, self._held = sum(self._held.values()), {}
+        self._ledger.settle(held)
+
+    def _released(self, call_id: int | None, most: int | None = None) -> int:
+        """What a call held, of which `most` at most is given back now; None for all, as at its end."""
+        if call_id is None:
+            return 0
+        with self._lock:
+            held = self._held.pop(call_id, 0)
+            if most is None or most >= held:
+                return held
+            self._held[call_id] = held - most
+            return most

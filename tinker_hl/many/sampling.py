@@ -84,7 +84,8 @@ def sample_many(
         sink: A JSONL file that results are appended to. Those that it holds already are not asked for again, so that a
             job that died goes on when it is run again.
         cache: Seeded samples and scored prompts that it holds are not asked for.
-        ledger: Counts tokens; what would pass its budget is not asked for, and ends in a `BudgetExceededError`.
+        ledger: Counts tokens; what would pass its budget is not asked for, and ends in a `BudgetExceededError`. One
+            that watches the client counts by itself, given here or not.
         identity: Names the weights for `cache` and `sink`. None asks the server for the path of the checkpoint;
             a cache needs one or the other.
 
@@ -189,6 +190,8 @@ class _Job:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         if identity is None and (sink is not None or cache is not None):
             identity = _identity(client)
+        if ledger is not None and ledger.watches(client._sampler.session.connection.events):
+            ledger = None
         if cache is not None and not identity:
             raise ConfigurationError(
                 "the cache must know which weights it is for, and the server names no checkpoint",

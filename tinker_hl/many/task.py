@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import orjson
 
+from tinker_hl.token_counts import sample_tokens_at_most
 from tinker_hl.types import ModelInput, SamplingParams
 
 __all__ = ["SampleTask", "task_of"]
@@ -41,8 +42,7 @@ class SampleTask:
     @property
     def most_tokens(self) -> int | None:
         """Tokens that it reads and draws at most; None where the prompt's or the samples' length is not known."""
-        length, drawn = self.prompt.known_length, self.sampling_params.max_tokens
-        return None if length is None or drawn is None else length + self.num_samples * drawn
+        return sample_tokens_at_most(self.prompt, self.num_samples, self.sampling_params)
 
     def key(self, identity: str) -> str:
         """The SHA-256 of what is asked of which weights, in hexadecimal.

@@ -27,10 +27,11 @@ from tinker_hl.recovery.journal import Journal, SavedPoint, StepRow
 from tinker_hl.recovery.monitor import RecoveryMonitor
 from tinker_hl.recovery.policy import RecoveryPolicy
 from tinker_hl.recovery.random_states import Generator, random_states, restore_random_states
-from tinker_hl.recovery.run_call import RunCall, chunk_tokens
+from tinker_hl.recovery.run_call import RunCall
 from tinker_hl.recovery.run_client import RunClient, save_request
 from tinker_hl.recovery.schedule import CheckpointSchedule
 from tinker_hl.recovery.successors import Successors
+from tinker_hl.token_counts import pass_tokens
 from tinker_hl.types import Datum, SaveWeightsRequest
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ class TrainingRun:
         self._conductor.step = step + 1
 
     def _count(self, data: Sequence[Datum]) -> None:
-        self._tokens += chunk_tokens(data)
+        self._tokens += pass_tokens(data)
 
     # Checkpoints.
 

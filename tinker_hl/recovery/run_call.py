@@ -5,7 +5,7 @@ has a content that a journal keeps; the others have none and are only made again
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -185,8 +185,3 @@ def step_fields(request: Any) -> dict[str, Any]:
     """A request as plain JSON values."""
     fields: dict[str, Any] = orjson.loads(orjson.dumps(request.wire_dict(), option=orjson.OPT_SERIALIZE_NUMPY))
     return fields
-
-
-def chunk_tokens(data: Sequence[Any]) -> int:
-    """Tokens of datums; images of unknown size count as none."""
-    return sum(datum.model_input.known_length or 0 for datum in data)

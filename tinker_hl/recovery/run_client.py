@@ -22,6 +22,7 @@ from tinker_hl.recovery.conductor import Conductor
 from tinker_hl.recovery.run_call import StepContent, step_fields
 from tinker_hl.retry import RetryConfig
 from tinker_hl.session import Session, WireRecord
+from tinker_hl.token_counts import pass_tokens
 from tinker_hl.turns import Turn
 from tinker_hl.types import (
     Datum,
@@ -117,6 +118,7 @@ class RunClient(TrainingClient):
     # What the inherited verbs are made of.
 
     def _run(self, work: Pass) -> APIFuture[ForwardBackwardOutput]:
+        self._admit(work.call, pass_tokens(work.data))
         if work.backward:
             self._count_tokens(list(work.data))
         return self._conductor.submit_pass(work)
@@ -124,8 +126,13 @@ class RunClient(TrainingClient):
     def _custom(
         self, call: str, first: list[Datum], evaluation: Callable[[ForwardBackwardOutput], Surrogate]
     ) -> APIFuture[ForwardBackwardOutput]:
+        self._admit(call, 2 * pass_tokens(first))
         self._count_tokens(first)
         return self._conductor.submit_custom(call, first, evaluation)
+
+    def _admit(self, call: str, most_tokens: int) -> None:
+        """Ask the guards now: what is written down later is made to the end, and again, without being asked for."""
+        self._calls.session.connection.events.admit(call, most_tokens=most_tokens)
 
     def _simple(self, call: str, function: Any, request_type: str, request: WireRecord, kind: type[A]) -> APIFuture[A]:
         if isinstance(request, OptimStepRequest):
