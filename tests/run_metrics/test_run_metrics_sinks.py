@@ -1,14 +1,17 @@
 """Trackers beside the file: the real libraries, offline; one that fails disturbs nobody."""
 
+import contextlib
 import json
 import logging
 import math
+import os
+import sqlite3
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -164,26 +167,28 @@ def test_mlflow_keeps_what_was_logged(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (run.info.status, run.data.params) == ("FINISHED", {"rank": "8"})
 
 
-def test_trackio_is_called_as_its_runs_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the real library: it wants an older pillow than the one that this project is tested with."""
-    calls: list[tuple[str, Any]] = []
+# A program of its own: trackio reads its folder from the environment once, and its threads outlive a run.
+OF_TRACKIO = """
+import sys
+from tinker_hl.run_metrics import RunMetrics, TrackioSink
+sinks = [TrackioSink(project="pig latin", name=name, auto_log_cpu=False, auto_log_gpu=False) for name in ("a", "b")]
+with RunMetrics(sys.argv[1], sinks) as metrics:
+    metrics.log({"loss": 2.0}, step=10)
+    metrics.log({"loss": 1.0}, step=20)
+"""
 
-    class Run:
-        def log(self, metrics: dict[str, float], step: int | None = None) -> None:
-            calls.append(("log", (metrics, step)))
 
-        def finish(self) -> None:
-            calls.append(("finish", None))
-
-    def init(project: str, name: str | None = None) -> Run:
-        calls.append(("init", (project, name)))
-        return Run()
-
-    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(init=init))
-    sink = TrackioSink(project="p", name="n")
-    sink.log(3, {"loss": 1.5})
-    sink.close()
-    assert calls == [("init", ("p", "n")), ("log", ({"loss": 1.5}, 3)), ("finish", None)]
+def test_trackio_keeps_what_was_logged(tmp_path: Path) -> None:
+    home = {"TRACKIO_DIR": str(tmp_path / "kept"), "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", OF_TRACKIO, str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | home, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (kept,) = (tmp_path / "kept").glob("*.db")
+    with contextlib.closing(sqlite3.connect(kept)) as database:
+        rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY run_name, step").fetchall()
+    assert [(run, step, json.loads(values)) for run, step, values in rows] == [
+        (run, step, {"loss": loss}) for run in ("a", "b") for step, loss in ((10, 2.0), (20, 1.0))
+    ]
 
 
 @pytest.mark.parametrize(
