@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from tinker_local.autosave_room import AutosaveRoom
 from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFaultError
 from tinker_local.errors import unavailable
 from tinker_local.futures import Answer, Futures, JsonAnswer, Promise
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _MOST_CALLS: Final = 256
 """Calls after which a model is saved without a step, once no gradients wait: the journal shall not grow for ever."""
+_FEW_CALLS: Final = 16
+"""The same while the journal is short of room; and then a model is saved after each step."""
 _PATIENCE_SECONDS: Final = 60.0
 
 _Begun = tuple[tuple[str, int | None], ...]
@@ -56,19 +59,28 @@ class Autosaves:
         futures: Futures,
         models: Models,
         every: int | None,
+        most: int,
     ) -> None:
-        """`every` is after how many optimizer steps a model is saved; None saves nothing and journals nothing."""
+        """`every` is after how many optimizer steps a model is saved; None saves nothing and journals nothing. `most`
+        bytes are on the disk for that.
+        """
         self.journal = journal
         self.folders = folders
         self._supervision = supervision
         self._futures = futures
         self._models = models
         self._every = every
+        self.room = AutosaveRoom(folders, lambda: journal.size, most)
 
     @property
     def on(self) -> bool:
         """Whether models are saved."""
         return self._every is not None
+
+    def check_room(self, size: int = 0) -> None:
+        """Raises `ApiError` 429 if models are saved, and there is no room for a call of so many bytes."""
+        if self._every is not None:
+            self.room.check(size)
 
     def attend(self, model: Model) -> None:
         """Save this model from now on, if any."""
@@ -122,9 +134,11 @@ class Autosaves:
         try:
             await saving
             about = {"model_id": model_id}
-            await asyncio.to_thread(self.folders.commit, staged, snapshot_of(sampler_id), about)
+            size = await asyncio.to_thread(self.folders.commit, staged, snapshot_of(sampler_id), about)
+            self.room.snapshot(sampler_id, size)
             if self._models.in_memory(model_id) is None:  # its session ended meanwhile
-                await asyncio.to_thread(self.folders.delete_run, sampler_id)
+                await self._delete(sampler_id)
+            await self._make_room()
         except BaseException:
             self.folders.discard(staged)
             raise
@@ -153,35 +167,52 @@ class Autosaves:
     async def drop(self, model_id: str) -> None:
         """Forget all of a model."""
         await self.journal.drop(model_id)
-        await asyncio.to_thread(self.folders.delete_run, model_id)
+        await self._delete(model_id)
 
     async def drop_session(self, session_id: str) -> None:
         """Forget all of a session, its samplers' weights included."""
         await self.journal.drop_session(session_id)
-        await asyncio.to_thread(self._delete_folders, lambda run_id: run_id.startswith(f"{session_id}:"))
+        await self._delete_where(lambda run_id: run_id.startswith(f"{session_id}:"))
 
     async def tidy(self, is_open: Callable[[str], bool]) -> None:
         """Delete what belongs to no open session, and states that a newer one replaced; for the start."""
         for model_id, session_id in self.journal.models().items():
             if not is_open(session_id):
                 await self.journal.drop(model_id)
-        await asyncio.to_thread(self._delete_folders, lambda run_id: not is_open(run_id.partition(":")[0]))
+        await self._delete_where(lambda run_id: not is_open(run_id.partition(":")[0]))
         for model_id in self.journal.models():
             newest = self.journal.autosave(model_id)
             for path in self.folders.paths(model_id, TRAINING):
                 if newest is None or path.name != newest.version:
                     self.folders.delete(path)
+        await asyncio.to_thread(self.room.measure, lambda run_id: bool(self.folders.paths(run_id, SAMPLER)))
+        await self._make_room()
 
-    def _delete_folders(self, over: Callable[[str], bool]) -> None:
-        for run_id in self.folders.runs():
+    async def _make_room(self) -> None:
+        """Let go what was used least lately, if there is too much."""
+        for sampler_id in self.room.excess():
+            logger.warning(
+                "the weights of %s are no longer on the disk (max_autosave_bytes): if the engine dies they are lost",
+                sampler_id,
+            )
+            await self._delete(sampler_id)
+
+    async def _delete_where(self, over: Callable[[str], bool]) -> None:
+        for run_id in await asyncio.to_thread(self.folders.runs):
             if over(run_id):
-                self.folders.delete_run(run_id)
+                await self._delete(run_id)
+
+    async def _delete(self, run_id: str) -> None:
+        await asyncio.to_thread(self.folders.delete_run, run_id)
+        self.room.gone(run_id)
 
     def _follow(self, model: Model, every: int, work: Work) -> Work | None:
         """The save that comes right behind a call, if one is due."""
         calls = model.calls
         calls.begin(work)
-        if self._models.is_lost(model) or not calls.due(work.mark, every, _MOST_CALLS):
+        crowded = self.room.crowded
+        due = calls.due(work.mark, 1 if crowded else every, _FEW_CALLS if crowded else _MOST_CALLS)
+        if self._models.is_lost(model) or not due:
             return None
         calls.steps = 0
         promise = Promise(request_id=f"{model.model_id}:autosave", owner=model.record.owner)
@@ -223,17 +254,19 @@ class Autosaves:
             unnumbered=model.unnumbered,
         )
         about = {"next_id": autosave.next_id, "version": autosave.version}
-        await asyncio.to_thread(self.folders.commit, staged, state_of(model.model_id, autosave.version), about)
+        size = await asyncio.to_thread(self.folders.commit, staged, state_of(model.model_id, autosave.version), about)
+        self.room.state(model.model_id, size)
         present = self._models.in_memory(model.model_id)
         if present is not model:
             if present is None:  # its session ended
-                await asyncio.to_thread(self.folders.delete_run, model.model_id)
+                await self._delete(model.model_id)
             raise EngineDiedError("the model went away during its automatic save")
         await self.journal.saved(autosave, [request_id for request_id, _ in begun])
         model.calls.covered(begun)
         for path in await asyncio.to_thread(self.folders.paths, model.model_id, TRAINING):
             if path.name != autosave.version:
                 await asyncio.to_thread(self.folders.delete, path)
+        await self._make_room()
 
 
 def _logged(written: "asyncio.Future[None]") -> None:

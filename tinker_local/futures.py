@@ -16,6 +16,7 @@ import orjson
 from tinker_local.clock import Clock
 from tinker_local.engine.protocol import SampleOutput, TrainingOutput
 from tinker_local.errors import gone, not_found
+from tinker_local.unfetched import Unfetched
 from tinker_local.wire.results import sample_json, sample_proto, training_json, training_proto
 
 __all__ = [
@@ -39,6 +40,8 @@ _REMEMBERED = 200_000
 
 _PER_SECOND = 1_000_000
 """More completions than one client of a sampling session gets in a second."""
+_SMALL = 512
+"""Bytes of a result without its numbers, about."""
 _MANY = 100_000
 """Numbers of a result that take some milliseconds to encode."""
 
@@ -54,6 +57,11 @@ class Answer(Protocol):
     @property
     def large(self) -> bool:
         """Whether making a form may take long enough to be noticed by others."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has in memory, about."""
         ...
 
     def json(self) -> bytes:
@@ -72,6 +80,7 @@ class JsonAnswer:
     content: Mapping[str, Any]
     failed = False
     large = False
+    size = _SMALL
 
     def json(self) -> bytes:
         """The content."""
@@ -90,6 +99,7 @@ class Failure:
     category: Category
     failed = True
     large = False
+    size = _SMALL
 
     def json(self) -> bytes:
         """The failure, told with status 200: clients ask again for ever after most others."""
@@ -114,6 +124,11 @@ class TrainingAnswer:
         """Whether it has many numbers."""
         return sum(values.size for values in self.output.logprobs) > _MANY
 
+    @property
+    def size(self) -> int:
+        """That of its numbers, and a little."""
+        return _SMALL + sum(values.nbytes for values in self.output.logprobs)
+
     def json(self) -> bytes:
         """For clients before 0.19."""
         return orjson.dumps(training_json(self.output), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -135,6 +150,11 @@ class SampleAnswer:
     def large(self) -> bool:
         """Whether it has many numbers."""
         return sum(sequence.tokens.size for sequence in self.output.sequences) > _MANY
+
+    @property
+    def size(self) -> int:
+        """That of its numbers, and a little."""
+        return _SMALL + self.output.nbytes
 
     def json(self) -> bytes:
         """For clients before 0.18.1."""
@@ -273,6 +293,7 @@ class Futures:
         clock: Clock,
         retention: float,
         *,
+        unfetched: Unfetched,
         recall: Callable[[str], "Promise | None"],
         existed: Callable[[str, str], bool],
         unfinished: Callable[[str], "Promise | None"] = lambda _: None,
@@ -286,6 +307,7 @@ class Futures:
         Args:
             clock: for retention.
             retention: seconds that a result stays after its last delivery, or after its session's end.
+            unfetched: how many results of open sessions stay that were never delivered.
             recall: a kept promise from before the service was started, with its answer.
             existed: whether an id that is unknown here was given out to this owner before the service was started.
             unfinished: what an id came to whose work an earlier life of the service left unfinished.
@@ -297,6 +319,7 @@ class Futures:
         """
         self._clock = clock
         self._retention = retention
+        self._unfetched = unfetched
         self._recall = recall
         self._existed = existed
         self._unfinished = unfinished
@@ -316,8 +339,18 @@ class Futures:
         self._promises[promise.request_id] = promise
         if not promise.done:
             self._follow(promise)
-            promise.on_done.append(partial(self._keep, promise))
+            promise.on_done.append(partial(self._done, promise))
         return promise
+
+    def make_room(self, session_id: str | None) -> None:
+        """See that a session may have another result. Raises `ApiError` 429 if too many were not fetched."""
+        for request_id in self._unfetched.make_room(session_id or ""):
+            self._promises[request_id].keep_until = self._clock.monotonic()
+
+    def _done(self, promise: Promise) -> None:
+        self._keep(promise)
+        if promise.session_id is not None and promise.answer is not None and promise.keep_until is None:
+            self._unfetched.add(promise.session_id, promise.request_id, promise.answer.size)
 
     def find(self, request_id: str) -> Promise | None:
         """A promise, if it is still here or can be recalled."""
@@ -357,25 +390,30 @@ class Futures:
 
     def delivered(self, promise: Promise) -> None:
         """Its answer is on the way: from now on the time runs."""
+        if promise.keep_until is None:
+            self._unfetched.remove(promise.session_id, promise.request_id)
         promise.keep_until = self._clock.monotonic() + self._retention
 
     def taken(self, request_id: str, owner: str) -> None:
         """Its answer has arrived for certain: it need not be kept."""
         promise = self._promises.get(request_id)
         if promise is not None and promise.owner == owner and promise.done:
+            self.delivered(promise)
             promise.keep_until = self._clock.monotonic()
 
     def end_session(self, session_id: str) -> None:
         """Forget its feeds; its results stay for the usual time, see `sweep`."""
         for key in [key for key in self._feeds if key[0].startswith(f"{session_id}:")]:
             del self._feeds[key]
+        self._unfetched.end_session(session_id)
 
     def note_gone(self, request_ids: Iterable[str]) -> None:
         """These were here, and are no longer kept."""
         self._gone.update(dict.fromkeys((one for one in request_ids if one not in self._gone), ""))
 
     def sweep(self, is_open: Callable[[str], bool]) -> list[str]:
-        """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open.
+        """Forget what need not be kept any longer; what nobody fetched stays as long as its session is open, unless
+        there is too much of it.
 
         Returns:
             The ids of what was forgotten.

@@ -90,6 +90,7 @@ class _Holdings(Collector):
             ("tinker_samples_under_way", "Requests for samples accepted and not done.", len(service.samples)),
             ("tinker_body_bytes", "Bytes of requests under way, in memory.", service.under_way.size),
             ("tinker_spooled_bytes", "Bytes of passes that wait on the disk.", service.spool.size),
+            ("tinker_autosave_bytes", "Bytes of automatic saves and the journal.", service.autosaves.room.size),
             ("tinker_results_held", "Requests under way and results that are kept.", len(service.futures)),
         ):
             yield GaugeMetricFamily(name, about, value=value)

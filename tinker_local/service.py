@@ -38,6 +38,7 @@ from tinker_local.supervision import Supervision
 from tinker_local.timeline import Timeline
 from tinker_local.traces import Traces
 from tinker_local.under_way import UnderWay
+from tinker_local.unfetched import Unfetched
 from tinker_local.usage import Usage
 
 __all__ = ["Service"]
@@ -112,6 +113,12 @@ class Service:
         self.futures = Futures(
             clock,
             settings.result_retention_seconds,
+            unfetched=Unfetched(
+                clock.monotonic,
+                settings.result_retention_seconds,
+                settings.max_unfetched_results,
+                settings.max_unfetched_bytes,
+            ),
             recall=self._recalled,
             existed=self._existed_before,
             follow=self.timeline.follow,
@@ -128,6 +135,7 @@ class Service:
             self.futures,
             self.models,
             settings.autosave_every,
+            settings.max_autosave_bytes,
         )
         self.models.attend = self.autosaves.attend
         self.restoration = Restoration(

@@ -70,6 +70,10 @@ class Settings:
     """How long a finished result is kept; the promise (R4) is 300 after delivery."""
     autosave_every: int | None = None
     """Optimizer steps after which each run is saved so that it can be restored; None saves nothing by itself."""
+    max_autosave_bytes: int = 64 * 2**30
+    """Of automatic saves and the calls since them, on the disk. Beyond it weights of sampling sessions go, those used
+    least lately first; if that is not enough new runs and passes are answered 429.
+    """
     session_timeout_seconds: float = 300.0
     """A session without a heartbeat for this long is over."""
     url_lifetime_seconds: float = 900.0
@@ -97,6 +101,12 @@ class Settings:
     """Of one owner."""
     max_pending_requests: int = 4096
     """Requests of one model that wait at once; beyond it a submission is answered 429."""
+    max_unfetched_results: int = 65536
+    """Of one open session: beyond it the oldest go that have been there for `result_retention_seconds`, and where there
+    is none of those, submissions are answered 429.
+    """
+    max_unfetched_bytes: int = 2**30
+    """The same of the bytes of their numbers."""
     max_num_samples: int = 1024
     max_lora_rank: int = 1024
     custom_loss_nodes: int = 1024

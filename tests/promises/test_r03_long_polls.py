@@ -23,6 +23,7 @@ from tinker_local.handlers.call import Call
 from tinker_local.handlers.futures import HANDLERS
 from tinker_local.settings import Settings
 from tinker_local.under_way import UnderWay
+from tinker_local.unfetched import Unfetched
 
 MOST = 30.0
 OWNER = "ann"
@@ -58,9 +59,17 @@ class Place:
     """The handlers of polls with what they need of a service, as it is unless told otherwise."""
 
     def __init__(self) -> None:
-        self.futures = Futures(Clock(), 600.0, recall=lambda _: None, existed=lambda *_: False)
+        self.futures = Futures(
+            Clock(),
+            600.0,
+            unfetched=Unfetched(Clock().monotonic, 600.0, 1000, 2**30),
+            recall=lambda _: None,
+            existed=lambda *_: False,
+        )
         keeping = SimpleNamespace(delivered=lambda _: None)
-        samplers = SimpleNamespace(get=lambda sampler_id, _: SimpleNamespace(sampler_id=sampler_id))
+        samplers = SimpleNamespace(
+            get=lambda sampler_id, _: SimpleNamespace(sampler_id=sampler_id, admit=lambda _: None)
+        )
         chosen = Settings(data_dir=Path("nowhere"), models=())
         self._service: Any = SimpleNamespace(futures=self.futures, settings=chosen, samplers=samplers, keeping=keeping)
 

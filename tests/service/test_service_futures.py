@@ -15,6 +15,7 @@ from tinker_proto import tinker_public_pb2 as pb
 from tinker_local.errors import ApiError
 from tinker_local.futures import Feed, Futures, JsonAnswer, Promise
 from tinker_local.settings import Settings
+from tinker_local.unfetched import Unfetched
 
 
 def made(request_id: str, **more: Any) -> Promise:
@@ -22,8 +23,13 @@ def made(request_id: str, **more: Any) -> Promise:
 
 
 def futures(clock: MovedClock | None = None, known: str = "") -> Futures:
+    clock = clock or MovedClock()
     return Futures(
-        clock or MovedClock(), 300.0, recall=lambda _: None, existed=lambda request_id, _: request_id == known
+        clock,
+        300.0,
+        unfetched=Unfetched(clock.monotonic, 300.0, 1000, 2**30),
+        recall=lambda _: None,
+        existed=lambda request_id, _: request_id == known,
     )
 
 

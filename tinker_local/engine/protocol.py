@@ -233,6 +233,22 @@ class SampleOutput:
     prompt_cache_hit_tokens: int = 0
     """Tokens of the prompt that were not computed for this job, because an equal prompt was before."""
 
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays together."""
+        of_prompt = (
+            self.prompt_logprobs,
+            self.target_prompt_logprobs,
+            self.prompt_alt_tokens,
+            self.prompt_alt_logprobs,
+        )
+        rows = [self.topk_prompt, *(sequence.topk for sequence in self.sequences)]
+        return (
+            sum(sequence.tokens.nbytes + sequence.logprobs.nbytes for sequence in self.sequences)
+            + sum(array.nbytes for array in of_prompt if array is not None)
+            + sum(topk.token_ids.nbytes + topk.logprobs.nbytes for topk in rows if topk is not None)
+        )
+
 
 @runtime_checkable
 class Engine(Protocol):

@@ -130,9 +130,11 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
             "maximum",
         )
     service.samples.admit()
+    service.futures.make_room(promise.session_id)
 
     async def run() -> Answer:
         await service.engine_samplers.ready(source)
+        service.autosaves.room.used(source.key)
         output = await engine.sample(job, lambda hold: _note(promise, hold))
         run = run_id or ("" if source.path is None else source.path.run_id)
         service.usage.sampled(call.owner, promise.session_id, run, source.base_model, job.prompt.size, output)

@@ -148,6 +148,8 @@ async def _pass(call: Call, decoded: tuple[ForwardBackwardCall, bytes]) -> Resul
     if repeated is not None:
         return repeated
 
+    if not call.replayed and not model.order.fills_gap(request.seq_id):
+        service.autosaves.check_room(call.size)
     config: Mapping[str, float | str] = request.loss_fn_config
     if request.loss_fn == CUSTOM:
         config = definition_of(service, model.record.session_id, config)
@@ -224,6 +226,8 @@ def new_model(call: Call, model_id: str, session_id: str, base_model: str, lora:
     """
     check_labels(call)
     call.service.models.check_room(call.owner)
+    if not call.replayed:
+        call.service.autosaves.check_room()
     now = call.service.clock.wall()
     record = RunRecord(
         run_id=model_id,

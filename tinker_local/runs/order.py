@@ -37,6 +37,10 @@ class SequenceOrder(Generic[Item]):
         """Whether a request with this id would wait for another one to come."""
         return any(between not in self._refused for between in range(self.next_id, seq_id))
 
+    def fills_gap(self, seq_id: int | None) -> bool:
+        """Whether others wait for a request with this id, or for one before it."""
+        return seq_id is not None and any(other > seq_id for other in self._waiting)
+
     def refuse(self, seq_id: int) -> None:
         """A request with this id was turned away. Its sender may use the id again, or go on with the next.
 

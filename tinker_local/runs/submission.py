@@ -126,6 +126,7 @@ class Intake:
         replayed = REPLAYED.get()
         if replayed is None:
             model.check_room(self._most)
+            self._futures.make_room(model.record.session_id)
         if seq_id is None:
             number = f"u{model.unnumbered + 1}" if replayed is None else replayed.request_id.rpartition(":")[2]
             model.unnumbered = max(model.unnumbered, int(number[1:]))

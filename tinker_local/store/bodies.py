@@ -58,6 +58,13 @@ class Bodies:
             return content
         return (self._folder / name).read_bytes()
 
+    def size(self, name: str) -> int:
+        """Bytes of a file; none if it is gone."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def delete_unused(self, used: Callable[[], set[str]]) -> None:
         """Delete the files that are not among the names in use, now and at the look before."""
         present = {file.name for file in self._folder.iterdir() if not file.name.endswith(_UNFINISHED)}

@@ -131,6 +131,16 @@ class Folders:
         """The ids of all that have something here."""
         return [folder.name for folder in self._root.iterdir() if folder.name != _STAGING]
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """The ids of all that have something here, and the bytes of their files; what was changed last comes last."""
+        found = []
+        for folder in self._root.iterdir():
+            if folder.name != _STAGING:
+                files = [file.stat() for file in folder.glob("*/*/*")]
+                newest = max((file.st_mtime for file in files), default=0.0)
+                found.append((newest, folder.name, sum(file.st_size for file in files)))
+        return [(run_id, size) for _, run_id, size in sorted(found)]
+
     def paths(self, run_id: str, kind: str) -> list[CheckpointPath]:
         """What a run has of a kind, in no order."""
         folder = self._root / run_id / kind

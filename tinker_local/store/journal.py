@@ -72,6 +72,13 @@ class Journal:
         self._database = database
         self._bodies = Bodies(folder)
         database.prepare(_SCHEMA)
+        self._sizes: dict[str, dict[str, int]] = {}
+        """Bytes of bodies, by model and request."""
+        self.size = 0
+        """Of all bodies that are needed."""
+        for row in database.read("SELECT model_id, request_id, length(body) AS size, file FROM journal"):
+            size = self._bodies.size(row["file"]) if row["file"] is not None else row["size"] or 0
+            self._count(row["model_id"], row["request_id"], size)
 
     def add(self, entry: Entry, body: bytes) -> "asyncio.Future[None]":
         """Write a call down, after all that were added before; the future is done when it is durable."""
@@ -83,6 +90,7 @@ class Journal:
             names, marks = ", ".join(row), ", ".join("?" for _ in row)
             return [(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(row.values()))]
 
+        self._count(entry.model_id, entry.request_id, len(body))
         return self._database.begin(rows)
 
     def entries(self, model_id: str) -> list[Entry]:
@@ -106,6 +114,7 @@ class Journal:
 
     async def saved(self, autosave: Autosave, covered: Iterable[str]) -> None:
         """There is a newer save, which stands for the requests covered."""
+        covered = list(covered)
         names = ", ".join(field.name for field in attrs.fields(Autosave))
         await self._database.write(
             (f"INSERT OR REPLACE INTO autosaves ({names}) VALUES (?, ?, ?, ?, ?)", attrs.astuple(autosave)),
@@ -115,6 +124,8 @@ class Journal:
                 (autosave.model_id, REFUSED, ABANDONED, autosave.next_id),
             ),
         )
+        for request_id in covered:
+            self._discount(autosave.model_id, request_id)
 
     async def drop(self, model_id: str) -> None:
         """Nothing of this model is needed any more."""
@@ -122,6 +133,7 @@ class Journal:
             ("DELETE FROM autosaves WHERE model_id = ?", (model_id,)),
             ("DELETE FROM journal WHERE model_id = ?", (model_id,)),
         )
+        self._discount(model_id)
 
     async def drop_session(self, session_id: str) -> None:
         """Nothing of this session is needed any more."""
@@ -129,6 +141,22 @@ class Journal:
             ("DELETE FROM autosaves WHERE session_id = ?", (session_id,)),
             ("DELETE FROM journal WHERE session_id = ?", (session_id,)),
         )
+        for model_id in [one for one in self._sizes if one.startswith(f"{session_id}:")]:
+            self._discount(model_id)
+
+    def _count(self, model_id: str, request_id: str, size: int) -> None:
+        self._discount(model_id, request_id)
+        if size:
+            self._sizes.setdefault(model_id, {})[request_id] = size
+            self.size += size
+
+    def _discount(self, model_id: str, request_id: str | None = None) -> None:
+        """Of one request, or of all of a model."""
+        of_model = self._sizes.get(model_id, {})
+        for one in list(of_model) if request_id is None else [request_id]:
+            self.size -= of_model.pop(one, 0)
+        if not of_model:
+            self._sizes.pop(model_id, None)
 
     def delete_unused_files(self) -> None:
         """Free what belongs to calls that are covered."""

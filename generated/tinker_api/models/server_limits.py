@@ -30,6 +30,8 @@ class ServerLimits:
     """ Of all bodies together, in memory and without results yet; 429 beyond. """
     max_spooled_bytes: int | Unset = UNSET
     """ Of passes that wait on the disk for a missing sequence id; 429 beyond. """
+    max_autosave_bytes: int | Unset = UNSET
+    """ Of automatic saves and the calls since them, on the disk; 429 beyond. """
     max_metadata_bytes: int | Unset = UNSET
     """ Of the labels of one session, run or checkpoint, as JSON. """
     max_sessions: int | Unset = UNSET
@@ -42,6 +44,10 @@ class ServerLimits:
     """ Of one session. """
     max_checkpoints: int | Unset = UNSET
     """ Kept at once. """
+    max_unfetched_results: int | Unset = UNSET
+    """ Of one session that were never fetched; the oldest go, or 429 beyond. """
+    max_unfetched_bytes: int | Unset = UNSET
+    """ The same of their bytes. """
     max_pending_requests: int | Unset = UNSET
     """ Of one model, that wait at once; 429 beyond. """
 
@@ -62,6 +68,8 @@ class ServerLimits:
 
         max_spooled_bytes = self.max_spooled_bytes
 
+        max_autosave_bytes = self.max_autosave_bytes
+
         max_metadata_bytes = self.max_metadata_bytes
 
         max_sessions = self.max_sessions
@@ -73,6 +81,10 @@ class ServerLimits:
         max_custom_losses = self.max_custom_losses
 
         max_checkpoints = self.max_checkpoints
+
+        max_unfetched_results = self.max_unfetched_results
+
+        max_unfetched_bytes = self.max_unfetched_bytes
 
         max_pending_requests = self.max_pending_requests
 
@@ -93,6 +105,8 @@ class ServerLimits:
             field_dict["max_bytes_under_way"] = max_bytes_under_way
         if max_spooled_bytes is not UNSET:
             field_dict["max_spooled_bytes"] = max_spooled_bytes
+        if max_autosave_bytes is not UNSET:
+            field_dict["max_autosave_bytes"] = max_autosave_bytes
         if max_metadata_bytes is not UNSET:
             field_dict["max_metadata_bytes"] = max_metadata_bytes
         if max_sessions is not UNSET:
@@ -105,6 +119,10 @@ class ServerLimits:
             field_dict["max_custom_losses"] = max_custom_losses
         if max_checkpoints is not UNSET:
             field_dict["max_checkpoints"] = max_checkpoints
+        if max_unfetched_results is not UNSET:
+            field_dict["max_unfetched_results"] = max_unfetched_results
+        if max_unfetched_bytes is not UNSET:
+            field_dict["max_unfetched_bytes"] = max_unfetched_bytes
         if max_pending_requests is not UNSET:
             field_dict["max_pending_requests"] = max_pending_requests
 
@@ -129,6 +147,8 @@ class ServerLimits:
 
         max_spooled_bytes = d.pop("max_spooled_bytes", UNSET)
 
+        max_autosave_bytes = d.pop("max_autosave_bytes", UNSET)
+
         max_metadata_bytes = d.pop("max_metadata_bytes", UNSET)
 
         max_sessions = d.pop("max_sessions", UNSET)
@@ -141,6 +161,10 @@ class ServerLimits:
 
         max_checkpoints = d.pop("max_checkpoints", UNSET)
 
+        max_unfetched_results = d.pop("max_unfetched_results", UNSET)
+
+        max_unfetched_bytes = d.pop("max_unfetched_bytes", UNSET)
+
         max_pending_requests = d.pop("max_pending_requests", UNSET)
 
         server_limits = cls(
@@ -152,12 +176,15 @@ class ServerLimits:
             max_small_body_bytes=max_small_body_bytes,
             max_bytes_under_way=max_bytes_under_way,
             max_spooled_bytes=max_spooled_bytes,
+            max_autosave_bytes=max_autosave_bytes,
             max_metadata_bytes=max_metadata_bytes,
             max_sessions=max_sessions,
             max_models=max_models,
             max_samplers=max_samplers,
             max_custom_losses=max_custom_losses,
             max_checkpoints=max_checkpoints,
+            max_unfetched_results=max_unfetched_results,
+            max_unfetched_bytes=max_unfetched_bytes,
             max_pending_requests=max_pending_requests,
         )
 
