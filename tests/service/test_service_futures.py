@@ -157,7 +157,7 @@ def test_a_poll_is_held_and_ends_with_the_result(bench: Bench) -> None:
     opened = time.monotonic()
     api.do(engine.gate.set)
     answers = [poll.result(10).json() for poll in polls]
-    assert time.monotonic() - opened < 1.0
+    assert time.monotonic() - opened < 5.0, "it is not held to its end"
     assert all(answer == answers[0] and "metrics" in answer for answer in answers)
 
 

@@ -1,6 +1,7 @@
 """A server from start to end: ready means that the health check passes, and an end is an end."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ class Probe:
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
-        self.asked = asyncio.Event()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
         self.healthy = False
         self.events: list[str] = []
         self.app = Starlette(
@@ -49,13 +50,22 @@ class Probe:
     async def held(self, request: Request) -> Response:
         self.asked.set()
         self.events.append("request")
-        await asyncio.sleep(0.2)
+        await self.may_answer.wait()
         self.events.append("answer")
         return PlainTextResponse("late")
 
 
 def listener() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
+
+
+async def no_longer_open(port: int) -> None:
+    """Return when nobody listens any more: the end has begun."""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
 
 
 async def test_ready_waits_for_health() -> None:
@@ -80,6 +90,9 @@ async def test_a_request_under_way_is_answered_before_the_end() -> None:
             answer = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/held"))
             await probe.asked.wait()
             serving.stop()
+            await no_longer_open(port)
+            assert not answer.done()
+            probe.may_answer.set()
             await serving.ended()
             assert (await answer).text == "late"
     assert probe.events == ["start", "request", "answer", "end"]

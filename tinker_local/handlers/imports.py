@@ -1,5 +1,6 @@
 """Adapters that were trained elsewhere, made checkpoints of here."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -9,8 +10,8 @@ from typing import Any
 import orjson
 
 from tinker_local import durable
-from tinker_local.engine.protocol import LoraSpec, UserFaultError
-from tinker_local.errors import bad_request, conflict, invalid
+from tinker_local.engine.protocol import EngineError, LoraSpec, UserFaultError
+from tinker_local.errors import bad_request, conflict, invalid, unavailable
 from tinker_local.handlers.call import Call, Handler, Result
 from tinker_local.runs.models import model_id_of
 from tinker_local.store.paths import TRAINING, CheckpointPath
@@ -38,16 +39,14 @@ async def _imported(call: Call) -> Result:
     service.checkpoints.expiry(body.get("ttl_seconds"))
     base_model = service.supervision.model(body["base_model"]).name
     config = _checked_config(body["adapter_config"], service.settings.max_lora_rank)
-    weights = _decoded(body["adapter_model"])
     run_id = model_id_of(session.session_id, body["model_seq_id"])
     if service.records.run(run_id) is not None or service.models.find(run_id) is not None:
         raise conflict(f"run {run_id} exists already; count on")
     path = CheckpointPath.make(run_id, TRAINING, body["path"])
     staged = service.folders.stage()
     try:
-        durable.write(staged / _CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
-        durable.write(staged / _WEIGHTS, weights)
-        lora = await _tried(call, run_id, base_model, staged)
+        await asyncio.to_thread(_write, staged, config, body["adapter_model"])
+        lora = await _tried(call, base_model, staged)
     except BaseException:
         service.folders.discard(staged)
         raise
@@ -79,14 +78,19 @@ async def _imported(call: Call) -> Result:
     return {"tinker_path": str(path)}
 
 
-async def _tried(call: Call, run_id: str, base_model: str, staged: Path) -> LoraSpec:
-    """Have the engine load the adapter, which checks every tensor against the base model, and forget it again."""
+async def _tried(call: Call, base_model: str, staged: Path) -> LoraSpec:
+    """Have the engine load the adapter, which checks every tensor against the base model, and forget it again.
+
+    It is no model of anybody's meanwhile: its name in the engine is that of the folder.
+    """
     engine = call.service.supervision.require()
     try:
-        lora = await engine.load_adapter(run_id, base_model, staged, optimizer=False)
+        lora = await engine.load_adapter(staged.name, base_model, staged, optimizer=False)
+        await engine.unload_adapter(staged.name)
     except UserFaultError as error:
         raise bad_request(f"the adapter cannot be imported: {error}", "bad_adapter") from error
-    await engine.unload_adapter(run_id)
+    except EngineError as error:
+        raise unavailable(f"the adapter could not be tried: {error}") from error
     return lora
 
 
@@ -97,11 +101,14 @@ def _checked_config(config: Mapping[str, Any], max_rank: int) -> dict[str, Any]:
     return dict(config)
 
 
-def _decoded(text: str) -> bytes:
+def _write(staged: Path, config: Mapping[str, Any], weights: str) -> None:
+    """Write the adapter's two files; it may take seconds. Raises `ApiError` 422 for weights that are not base64."""
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(weights, validate=True)
     except (binascii.Error, ValueError) as error:
         raise invalid(("body", "adapter_model"), f"it is not base64: {error}") from None
+    durable.write(staged / _CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    durable.write(staged / _WEIGHTS, decoded)
 
 
 HANDLERS: Mapping[str, Handler] = {"import_weights": import_weights}
