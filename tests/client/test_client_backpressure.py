@@ -222,6 +222,44 @@ def test_bytes_weigh_more_while_the_server_has_lately_pushed_back() -> None:
     assert asyncio.run(scene()) == (40, 400 // (10 * backpressure.CAUTIOUS_WEIGHT))
 
 
+def test_samples_are_side_by_side_and_the_wait_for_them_has_its_own_limit() -> None:
+    """S3-21, S4-20: the server gives out nothing before it has all ten; a wait that is too short ends, they go on."""
+    server = ScriptedServer()
+    gate = Gate(wanted=10)
+    with server.client(api_key="tml-side-by-side") as service:
+        client = service.create_sampling_client(base_model="base").result(10)
+        server.faults["retrieve_future"] = [gate.holds(server.on_retrieve_future)] * 10
+        futures = [client.sample(PROMPT, 1, SamplingParams()) for _ in range(10)]
+        assert gate.arrived.wait(10)
+        with pytest.raises(TimeoutError):
+            futures[0].result(timeout=0.01)
+        open_in_the_loop(gate)
+        assert [len(future.result(timeout=30.0).sequences) for future in futures] == [1] * 10
+    assert gate.most == 10
+
+
+def test_a_pause_that_one_key_was_told_to_make_does_not_hold_up_another() -> None:
+    """S0-15, S0-29, S4-11, T-078: two clients of one key wait together, one of another key does not."""
+    clock = InstantClock()
+    servers = [ScriptedServer() for _ in range(3)]
+    keys = ["tml-pushed-back", "tml-pushed-back", "tml-at-ease"]
+    services = [server.client(api_key=key, clock=clock) for server, key in zip(servers, keys, strict=True)]
+    clients = [service.create_sampling_client(base_model="base").result(10) for service in services]
+    servers[0].faults["asample"] = [Reply(429, {"detail": "too many"}, headers={"retry-after": "30"})]
+    waited = []
+    for client in clients:
+        before = len(clock.slept)
+        client.sample(PROMPT, 1, SamplingParams()).result(10)
+        waited.append(any(seconds > 1 for seconds in clock.slept[before:]))
+        if client is clients[0]:
+            # The first one's pause is over on this clock: push back once more, and let the next one come into it.
+            pause = backpressure_of(services[0]._session.connection.server).pushed_back(clock, 10, 30.0)
+            assert pause > 1
+    assert waited == [True, True, False]
+    for service in services:
+        service.close().result(10)
+
+
 @pytest.mark.parametrize("other", [("http://a", "key-2"), ("http://b", "key-1")])
 def test_one_server_and_key_share_one_state_and_others_do_not(other: tuple[str, str]) -> None:
     assert backpressure_of(("http://a", "key-1")) is backpressure_of(("http://a", "key-1"))

@@ -14,6 +14,7 @@ from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
 from tinker_hl import AdamParams, RetryPolicy, ServiceClient
+from tinker_hl.backpressure import backpressure_of
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.connection import Connection
 from tinker_hl.credentials import DEFAULT_BASE_URL, KEYLESS, resolve_base_url
@@ -42,10 +43,33 @@ def test_the_address_is_the_argument_then_the_environment_then_the_hosted_one(mo
     monkeypatch.setenv("TINKER_BASE_URL", "http://from.environment/prefix/")
     assert resolve_base_url(None) == "http://from.environment/prefix"
     assert resolve_base_url("http://argument/") == "http://argument"
+    assert resolve_base_url("local") == "local"
     monkeypatch.setenv("TINKER_BASE_URL", "")
     assert resolve_base_url(None) == DEFAULT_BASE_URL
     with pytest.raises(tinker_hl.ConfigurationError, match="http://"):
         resolve_base_url("localhost:8000")
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("HTTP://Service.Test:80/Prefix/", "http://service.test/Prefix"),
+        ("https://service.test:443", "https://service.test"),
+        ("https://service.test:80", "https://service.test:80"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("http://[::1]:8787", "http://[::1]:8787"),
+        ("http://service.test:8787/a?b=C", "http://service.test:8787/a?b=C"),
+        ("http://[broken/", "http://[broken"),
+        ("http://service.test:port", "http://service.test:port"),
+    ],
+)
+def test_an_address_has_one_spelling_so_that_its_limits_are_shared(given: str, address: str) -> None:
+    """T-005, T-078, S0-29: scheme and host in lower case, and no port that is the scheme's own."""
+    assert resolve_base_url(given) == address
+    one, other = (
+        ServiceClient(base_url=spelling, api_key="tml-x")._session.connection for spelling in (given, address)
+    )
+    assert backpressure_of(one.server) is backpressure_of(other.server)
 
 
 def test_the_hosted_service_needs_a_key_and_others_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

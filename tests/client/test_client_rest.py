@@ -126,6 +126,31 @@ def test_deleting(rest: RestClient, saved: tuple[ServiceClient, str, str]) -> No
         rest.delete_checkpoint_from_tinker_path(paths[0]).result(30)
 
 
+def test_what_cannot_be_published_is_told_typed(rest: RestClient, saved: tuple[ServiceClient, str, str]) -> None:
+    """GAP-LIB-044, GAP-LIB-046: a path that is none, a checkpoint that is not there, one that is so already."""
+    _, run_id, path = saved
+    for change in (rest.publish_checkpoint_from_tinker_path, rest.unpublish_checkpoint_from_tinker_path):
+        with pytest.raises(ValueError, match="tinker://"):
+            change("no/path").result(30)
+        with pytest.raises(tinker_hl.NotFoundError):
+            change(f"tinker://{run_id}/weights/nobody-saved-it").result(30)
+    with pytest.raises(tinker_hl.BadRequestError, match="private already"):
+        rest.unpublish_checkpoint_from_tinker_path(path).result(30)
+
+
+@pytest.mark.parametrize(("status", "error"), [(409, tinker_hl.ConflictError), (500, tinker_hl.InternalServerError)])
+def test_a_server_that_refuses_to_publish_is_heard(status: int, error: type[Exception]) -> None:
+    """GAP-LIB-044, GAP-LIB-046."""
+    server = ScriptedServer()
+    server.faults["publish"] = [Reply(status, {"detail": "not now"})] * 2
+    with server.client(retry_policy=RetryPolicy(enabled=False)) as service:
+        rest = service.create_rest_client()
+        for change in (rest.publish_checkpoint_from_tinker_path, rest.unpublish_checkpoint_from_tinker_path):
+            with pytest.raises(error, match="not now"):
+                change("tinker://M/weights/a").result(10)
+    assert [request.method for request in server.paths("publish")] == ["POST", "DELETE"]
+
+
 def test_archive_links(rest: RestClient, saved: tuple[ServiceClient, str, str]) -> None:
     _, run_id, path = saved
     links = [

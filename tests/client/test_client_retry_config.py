@@ -125,6 +125,31 @@ def test_which_failures_draw_the_sample_again(config: RetryConfig | None, answer
     assert numbers == ([0, 1, 2] if again else [0])
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda service, config: service.create_sampling_client(base_model="base", retry_config=config),
+        lambda service, config: service.create_lora_training_client("base").create_sampling_client(
+            "tinker://M/sampler_weights/x", retry_config=config
+        ),
+        lambda service, config: service.create_lora_training_client("base").save_weights_and_get_sampling_client(
+            retry_config=config
+        ),
+    ],
+    ids=["of the service", "of a path", "of the model"],
+)
+def test_each_way_to_a_sampling_client_takes_the_retries_of_its_samples(make: Any) -> None:
+    """S1-07, GAP-LIB-013, S4-19: what is lost is drawn again, or it is not."""
+    server = ScriptedServer()
+    with server.client() as service:
+        patient, strict = (make(service, RetryConfig(enable_retry_logic=on)).result(10) for on in (True, False))
+        lost_results(server, Reply(410, {"detail": "gone"}), 1)
+        assert patient.sample(PROMPT, 1, SamplingParams()).result(10).sequences
+        lost_results(server, Reply(410, {"detail": "gone"}), 1)
+        with pytest.raises(tinker_hl.ResultExpiredError):
+            strict.sample(PROMPT, 1, SamplingParams()).result(10)
+
+
 def test_a_server_may_forbid_drawing_again_but_not_for_logprobs() -> None:
     server = ScriptedServer(config={"sample_no_retries": True})
     with server.client() as service:

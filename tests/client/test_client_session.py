@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import subprocess
 import sys
 import textwrap
 import time
 
+import attrs
 import pytest
 from client_bench import KEY, MODEL, SocketService
 from scripted_server import Reply, ScriptedServer, Seen
 
 import tinker_hl
-from tinker_hl import AdamParams, loop, session
+from tinker_hl import AdamParams, Event, loop, session
 from tinker_hl.configuration import Profile
 from tinker_hl.transport import AsgiTransport
 
@@ -158,6 +160,42 @@ def test_heartbeats_go_on_after_failures_and_end_with_the_session() -> None:
         training.optim_step(AdamParams())
     service.close().result(10)
     assert not server.paths("finish")
+
+
+def test_a_heartbeat_that_fails_is_a_warning_once_the_silence_is_longer_than_the_profile_says() -> None:
+    """T-047, S2-08, S3-13: and a heartbeat that is answered ends the silence."""
+    patience = 0.3
+    server = ScriptedServer()
+    failures: list[Event] = []
+    with server.client(parity=attrs.evolve(QUICK, heartbeat_warning=patience)) as service:
+        service.subscribe(lambda event: failures.append(event) if event.kind == "heartbeat_failed" else None)
+        server.faults["session_heartbeat"] = [Reply(500)] * 10_000
+        service.create_lora_training_client("base").result(10)
+        assert until(lambda: any(event.fields["level"] == logging.WARNING for event in failures))
+        beaten = len(server.paths("session_heartbeat"))
+        server.faults["session_heartbeat"] = []
+        assert until(lambda: len(server.paths("session_heartbeat")) > beaten + 2)
+        before = len(failures)
+        server.faults["session_heartbeat"] = [Reply(500)] * 10_000
+        assert until(lambda: len(failures) > before)
+        last, anew = failures[before - 1 : before + 1]
+        server.faults["session_heartbeat"] = []
+    for event in failures:
+        expected = logging.WARNING if event.fields["silent_s"] > patience else logging.DEBUG
+        assert event.fields["level"] == expected, event
+        assert "no heartbeat for" in event.detail
+    assert anew.fields["silent_s"] <= anew.at - last.at + 0.1
+
+
+def test_the_version_that_a_server_decides_by_can_be_another_than_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S4-01: one constant is told as `sdk_version`, the other as the name of the program."""
+    monkeypatch.setattr(session, "SDK_VERSION", "0.7.0")
+    server = ScriptedServer()
+    with server.client() as service:
+        service.create_lora_training_client("base").result(10)
+    (created,) = server.paths("create_session")
+    assert created.json["sdk_version"] == "0.7.0"
+    assert created.headers["user-agent"] == f"tinker-hl/{tinker_hl.__version__}"
 
 
 def test_metadata_project_name_and_tags_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,6 +278,41 @@ def test_a_body_in_pieces_is_joined_for_who_asks_for_its_content() -> None:
     assert Request(method="GET", url="http://x/").content is None
 
 
+@pytest.mark.parametrize(("at_once", "sockets"), [(1, 1), (3, 3), (20, 3)])
+def test_sockets_are_kept_for_the_next_request_and_never_more_than_allowed(at_once: int, sockets: int) -> None:
+    """T-020, S0-28, S4-09: three are allowed; requests that find none free wait for one."""
+    opened = 0
+    arrived = asyncio.Event()
+    waiting = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened, waiting
+        opened += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await read_request(reader):
+                waiting += 1
+                if waiting == min(at_once, 3):
+                    arrived.set()  # from here on all are answered: so many were under way together
+                await arrived.wait()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+        writer.close()
+
+    async def scene() -> list[Response]:
+        transport = NetworkTransport(max_connections=3)
+        try:
+            async with listening(answer) as url:
+                request = Request(method="GET", url=url)
+                first = await asyncio.gather(*(transport.send(request) for _ in range(at_once)))
+                return [*first, *[await transport.send(request) for _ in range(5)]]
+        finally:
+            await transport.aclose()
+
+    answers = loop.run(scene()).result(30)
+    assert [response.status for response in answers] == [200] * (at_once + 5)
+    assert opened == sockets
+
+
 @pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "in pieces"])
 @pytest.mark.parametrize("size", [1, 512 * 1024, 512 * 1024 + 1, 3_000_001])
 def test_bodies_of_any_size_arrive_whole(size: int, in_pieces: bool) -> None:
