@@ -64,7 +64,6 @@ def test_a_variable_that_means_nothing_is_told(line: Line, monkeypatch: pytest.M
 
 
 def test_a_profile_is_where_its_values_come_from(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3-23"""
     monkeypatch.setenv("TINKER_PARITY", "beam")
     settings = {one["name"]: one for one in line.json("config", "show")["settings"]}
     assert (settings["parity"]["origin"], settings["parity"]["place"]) == ("environment", "TINKER_PARITY")

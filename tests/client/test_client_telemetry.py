@@ -25,6 +25,7 @@ from tinker_hl.connection import Connection
 from tinker_hl.errors import ResponseInfo, status_error
 from tinker_hl.retry import InstantClock, LoopClock
 from tinker_hl.telemetry import BATCH, FLUSH_SECONDS, QUEUE, Telemetry, is_user_error
+from tinker_hl.transport import Request, Response
 
 KEY = "tml-recognisable-key"
 DATUM = Datum(ModelInput.from_ints([11, 12]), {"target_tokens": [12, 13]})
@@ -393,6 +394,29 @@ def test_the_end_waits_for_the_last_report_for_a_moment_only(
     service.close().result(10)
     assert reports(service).dropped > 0
     assert not reports(service).log("too late")
+
+
+def test_the_numbers_are_those_of_the_official_reporter() -> None:
+    """S2-06, T-134: the tests below count in these."""
+    assert (BATCH, QUEUE, FLUSH_SECONDS) == (100, 10_000, 10.0)
+
+
+def test_a_report_is_given_up_after_five_seconds(server: ReportedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2-06, T-134: what a report waits for its answer, while other calls have their minute."""
+    waits: dict[str, float] = {}
+    transport = server.transport()
+    send = transport.send
+
+    async def noted(request: Request) -> Response:
+        waits[request.url.rsplit("/", 1)[-1]] = request.timeout
+        return await send(request)
+
+    monkeypatch.setattr(transport, "send", noted)
+    with ServiceClient(
+        base_url="http://scripted.test", api_key="tml-x", transport=transport, telemetry=True
+    ) as service:
+        service.create_lora_training_client("base").result(10)
+    assert (waits["telemetry"], waits["create_model"]) == (5.0, 60.0)
 
 
 def test_events_are_sent_together_after_ten_seconds(wanted: None, server: ReportedServer) -> None:

@@ -50,6 +50,18 @@ def test_train_and_sample_on_a_server_of_the_oldest_kind() -> None:
     assert headers["x-idempotency-key"]
 
 
+def test_an_empty_answer_of_success_is_no_error() -> None:
+    """T-025: of a result, and of a call that has nothing to say."""
+    server = ScriptedServer()
+    with server.client() as service:
+        training = service.create_lora_training_client("base").result(10)
+        server.faults["retrieve_future"] = [Reply(raw=b"")]
+        assert training.optim_step(AdamParams()).result(10).metrics is None
+        server.faults["publish"] = [Reply(raw=b""), Reply(204, raw=b"")]
+        for _ in range(2):
+            service.create_rest_client().publish_checkpoint_from_tinker_path("tinker://M/weights/a").result(10)
+
+
 def test_a_client_future_is_usable_as_the_client() -> None:
     server = ScriptedServer()
     with server.client() as service:

@@ -1,15 +1,19 @@
 """The checklist names every row once, each with tests that exist or a reason; what fails or is missing is told."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from scripts import checklist
 from scripts.checklist import ROOT, Row, WrittenTest, ids_in, outcomes, page, rows, written_tests
 
 NUMBERS = {"S0": 36, "S1": 12, "S2": 12, "S3": 26, "S4": 21}
+VERBS = {"get", "put", "post", "delete", "patch"}
+PIECEWISE = {"text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq"}
 LISTED = rows()
 HERE = WrittenTest("docs/test_docs_checklist", "every_row_of_the_reviews_is_there_once")
 
@@ -34,6 +38,29 @@ def test_every_row_of_the_reviews_is_there_once() -> None:
 @pytest.mark.parametrize("row", LISTED, ids=lambda row: row.name)
 def test_each_row_has_a_proof_or_a_reason_and_not_both(row: Row) -> None:
     assert bool(row.tests) != bool(row.reason)
+
+
+def test_what_does_not_apply_since_the_protocol_lacks_it_is_lacking() -> None:
+    """No operation takes multipart bodies, or answers piece by piece: with events, or tokens as they are drawn."""
+    spec = yaml.safe_load((ROOT / "openapi.yaml").read_text(encoding="utf-8"))
+    operations = [item[verb] for item in spec["paths"].values() for verb in VERBS & item.keys()]
+    kinds = {kind for operation in operations for body in _bodies(operation) for kind in body.get("content", {})}
+    assert len(operations) == len(list(_named(spec)))
+    assert "application/json" in kinds
+    assert not [kind for kind in kinds if kind.startswith("multipart/") or kind in PIECEWISE]
+
+
+def _bodies(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation.get("requestBody", {}), *operation["responses"].values()]
+
+
+def _named(node: Any) -> Iterator[str]:
+    """Every operationId, wherever it stands."""
+    if isinstance(node, dict):
+        if isinstance(node.get("operationId"), str) and "responses" in node:
+            yield node["operationId"]
+        for value in node.values():
+            yield from _named(value)
 
 
 def test_the_page_has_every_row_and_none_is_open_or_broken() -> None:

@@ -256,6 +256,17 @@ def test_a_checkpoint_is_addressed_by_two_segments() -> None:
     assert seen[0].url.path == "/api/v1/training_runs/s:train:0/checkpoints/sampler_weights/a b"
 
 
+def test_an_answer_can_be_had_raw() -> None:
+    """T-026: status, headers and bytes beside what was read of them."""
+    page = {"training_runs": [RUN], "cursor": {"offset": 0, "limit": 1, "total_count": 1}}
+    client = connected(httpx.Response(200, json=page, headers={"X-Request-Id": "r-1"}))
+    answer = list_training_runs.sync_detailed(client=client, limit=1)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "r-1")
+    assert json.loads(answer.content) == page
+    assert answer.parsed is not None
+    assert answer.parsed.training_runs[0].training_run_id == "s:train:0"
+
+
 def test_an_error_raises_where_that_was_asked_for() -> None:
     client = connected(httpx.Response(403, text="<html>no</html>"), raise_on_unexpected_status=True)
     with pytest.raises(UnexpectedStatus, match="403"):
