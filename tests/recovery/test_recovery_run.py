@@ -1,6 +1,7 @@
 """`TrainingRun`: each call counts once, whatever dies; futures, variables, state, checkpoints are as they should be."""
 
 import asyncio
+import contextlib
 import random
 import threading
 from typing import Any
@@ -13,7 +14,7 @@ from recovery_bench import Bench, datum, history, one_step
 
 import tinker_hl
 from tinker_hl import AdamParams, TrainingClient
-from tinker_hl.errors import ConfigurationError, RequestFailedError, SubmissionFailedError
+from tinker_hl.errors import ConfigurationError, RequestFailedError, SubmissionFailedError, VerificationError
 from tinker_hl.recovery import CheckpointSchedule, JournalError, RecoveryFailedError, RecoveryPolicy, TrainingRun
 from tinker_hl.transport.base import Response
 
@@ -49,6 +50,38 @@ def test_t092_the_engine_dies_at_any_call_and_nothing_shows(bench: Bench, word: 
     assert bench.saved(str(run.final_path)) == history(STEPS)
     assert bench.stages().count("completed") == 1
     assert bench.told("replayed")
+
+
+def test_results_are_verified_on_every_model_of_a_run_and_in_every_program(bench: Bench) -> None:
+    """The engine answers a token's number as loss, and logprobs of 0: only the loss of token 0 is the formula's."""
+
+    def run(service: tinker_hl.ServiceClient) -> TrainingRun:
+        def make() -> TrainingClient:
+            return service.create_lora_training_client(MODEL, rank=4, verify=True)
+
+        return TrainingRun(service, bench.folder / "verified", make, schedule=CheckpointSchedule(steps=3))
+
+    def held_to_the_formula(client: TrainingClient) -> None:
+        assert client.forward_backward([datum(0)], "cross_entropy").result(30).metrics["loss:sum"] == 0.0
+        for refused in (
+            client.forward_backward([datum(2)], "cross_entropy"),
+            client.forward([datum(2)], "cross_entropy"),
+            client.forward_backward_custom([datum(2)], lambda _, rows: (rows[0].sum(), {})),
+        ):
+            assert isinstance(refused.exception(30), VerificationError)
+
+    with contextlib.suppress(InterruptedError), run(bench.service) as first:
+        for _ in first.steps(2):
+            held_to_the_formula(first.client)
+            bench.kill_engine()
+            held_to_the_formula(first.client)
+        assert bench.stages().count("completed") == 2
+        raise InterruptedError
+    with run(bench.client()) as second:
+        for _ in second.steps(3):
+            held_to_the_formula(second.client)
+    # Of a custom loss only the forward pass is made, and refused; other refused passes have been made.
+    assert bench.saved(str(second.final_path)) == ["p0", "p2"] * 5
 
 
 def test_the_engine_dies_again_while_the_run_is_replayed(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import copy
 import itertools
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -60,6 +60,8 @@ __all__ = ["Conductor"]
 REPLAYED_AT_ONCE = 8
 """Calls under way while a run is replayed: enough to keep a server busy, few enough to hold in memory."""
 CALL = "TrainingRun"
+VERIFIES = "yes"
+"""What a journal has noted of a run whose results are verified."""
 
 
 class _ModelGoneError(Exception):
@@ -94,6 +96,7 @@ class Conductor:
         self._well = asyncio.Event()
         self._client: TrainingClient | None = None
         self._own_session: Session | None = None
+        self._verifies = False
         self._open: dict[int, RunCall] = {}
         self._numbers = itertools.count(1)
         self._last_started = 0
@@ -122,7 +125,8 @@ class Conductor:
         return self._client
 
     async def begin(self, client: TrainingClient) -> None:
-        """Go on with a model that has everything that was written down."""
+        """Go on with a model that has everything that was written down; results are verified if its client does so."""
+        self._verifies = client._calls.verifies
         await self._adopt(client, own=False)
 
     async def resume(self, point: SavedPoint, up_to: int) -> None:
@@ -137,6 +141,7 @@ class Conductor:
         """
         self._numbers = itertools.count(max(up_to, point.after_call) + 1)
         self.last_number = self._last_started = max(up_to, point.after_call)
+        self._verifies = await loop.in_worker(self._journal.noted, "verify") == VERIFIES
         before = await loop.in_worker(self._journal.noted, "session_id")
         if before is not None:
             # The process that had it is dead, or could not have left the journal to this one.
@@ -242,10 +247,32 @@ class Conductor:
         return await call.outcome
 
     async def _passed(self, work: Pass) -> Any:
+        return await self._verified(work, await self._pass_made(work))
+
+    async def _pass_made(self, work: Pass) -> Any:
         async with self._order:
             call = await self._pass_call(work)
             await self.begin_call(call)
         return await call.outcome
+
+    async def _verified(self, work: Pass, output: ForwardBackwardOutput, *, ordered: bool = False) -> Any:
+        """A result, held against the formula of its loss if the run does so. The pass counts in any case: it was made.
+
+        Args:
+            work: The pass.
+            output: Its result.
+            ordered: Whether the caller holds the order, so that no passes can be made to find the place of a mistake.
+        """
+        if self._verifies:
+            from tinker_hl.losses.verification import Expectation, verify_pass
+
+            def forward(data: Sequence[Datum]) -> APIFuture[ForwardBackwardOutput]:
+                again = attrs.evolve(work, data=data, backward=False, chunks=None)
+                return self._future(lambda: self._pass_made(again))
+
+            expected = Expectation(work.data, work.loss_fn, work.loss_fn_config)
+            await verify_pass(expected, output, None if ordered else forward)
+        return output
 
     async def _pass_call(self, work: Pass) -> RunCall:
         content = await pass_content(self.client._calls, work)
@@ -261,7 +288,7 @@ class Conductor:
             content = await pass_content(self.client._calls, forward)
             call = RunCall(name=name, perform=content.perform)
             await self.begin_call(call)
-            output = await call.outcome
+            output = await self._verified(content.work, await call.outcome, ordered=True)
             token = _inside_loss.set(self)
             try:
                 surrogate = await in_own_thread(evaluation, output)
@@ -270,7 +297,8 @@ class Conductor:
             second = attrs.evolve(content.work, data=surrogate.data, backward=True)
             call = RunCall.of_content(PassContent(work=second))
             await self.begin_call(call)
-        return with_surrogate_metrics(await call.outcome, surrogate.loss, surrogate.metrics)
+        result = await self._verified(second, await call.outcome)
+        return with_surrogate_metrics(result, surrogate.loss, surrogate.metrics)
 
     def _attempt(self, call: RunCall, calls: ModelCalls) -> None:
         """Make a call on a model, in the next turn."""
@@ -525,7 +553,9 @@ class Conductor:
         replaced, self._own_session = self._own_session, session if own else None
         if replaced is not None and replaced is not session:
             loop.spawn(replaced.finish("interrupted"), own_context=True)
-        await loop.in_worker(lambda: self._journal.note(session_id=str(session.session_id), model_id=client.model_id))
+        client._calls.verifies = self._verifies
+        noted = {"session_id": str(session.session_id), "model_id": client.model_id}
+        await loop.in_worker(lambda: self._journal.note(**noted, verify=VERIFIES if self._verifies else ""))
         self._last_answer = asyncio.get_running_loop().time()
         self._on_new_client(client)
         if before is None:
