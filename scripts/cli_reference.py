@@ -57,6 +57,15 @@ record, and in a pipe it is as wide as it has to be: nothing is cut off. `NO_COL
 | {USAGE} | asked for wrongly: an unknown option, a value that cannot be meant, a faulty data file, a missing key |
 | {INTERRUPTED} | interrupted by Ctrl-C |
 
+**Errors.** With `--format json` or `jsonl` an error is one JSON object, the last line of stderr:
+
+```json
+{{"error": {{"type": "NotFoundError", "message": "no run x", "hint": null, "status": 404, "exit_code": 1}}}}
+```
+
+`type` is the error's class, `hint` what to do about it, `status` the HTTP status where it is the server that refused;
+both may be null. `Interrupted` is the type after Ctrl-C.
+
 `tinker-hl --debug ...` shows the whole traceback of an error. Completion of commands and options in bash, zsh and fish:
 `tinker-hl completion --help`. Without the script on the path, `python -m tinker_hl.cli` is the same.
 

@@ -21,6 +21,7 @@ import click
 import orjson
 
 from tinker_local.datadir import DataDirBusyError, held
+from tinker_local.printing import form, format_option
 from tinker_local.settings import DATABASE_FILE, ModelSource, Settings, default_data_dir, is_loopback
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ DATA_DIR_BUSY = 75
 
 
 @click.command()
+@format_option
 @click.option(
     "--model",
     "models",
@@ -166,9 +168,10 @@ def serve(
     drain_seconds: float,
     owned: bool,
 ) -> None:
-    """Serve base models over the Tinker API: train LoRA adapters and sample, on this machine.
+    """Serve base models over the Tinker API, on this machine.
 
-    It ends on Ctrl-C or SIGTERM, after what is under way has had some time to finish; asked again, at once.
+    Clients train LoRA adapters on them, and sample. It ends on Ctrl-C or SIGTERM, after what is under way has had some
+    time to finish; asked again, at once.
     """
     from tinker_local import logs
 
@@ -416,12 +419,20 @@ def _url(host: str, port: int) -> str:
 
 
 def _greeting(settings: Settings, url: str, service: "Service") -> str:
+    """What is served and how to reach it: lines for people, or one line of JSON for who waits for it."""
+    locked = bool(settings.api_keys) or _were_made(settings.data_dir)
+    if form() != "table":
+        models = [
+            {"name": model.name, "aliases": list(model.aliases), "max_context_length": model.max_context_length}
+            for model in service.supervision.models
+        ]
+        served = {"base_url": url, "models": models, "needs_key": locked, "data_dir": str(settings.data_dir)}
+        return orjson.dumps(served).decode()
     lines = [f"Serving at {url}"]
     for model in service.supervision.models:
         also = f" (also {', '.join(model.aliases)})" if model.aliases else ""
         what = [model.architecture, *([model.placed] if model.placed else []), f"{model.max_context_length} tokens"]
         lines.append(f"  {model.name}{also}: {', '.join(what)}")
-    locked = bool(settings.api_keys) or _were_made(settings.data_dir)
     key = "the key that you chose" if locked else "tml-local"
     lines += [
         "Point a client at it:",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from tinker_local.printing import form, format_option, print_record, print_records
 from tinker_local.settings import DATABASE_FILE, default_data_dir
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _data_dir = click.option(
 
 
 @click.group()
+@format_option
 def keys() -> None:
     """Make, list and revoke API keys of a local service.
 
@@ -39,6 +41,7 @@ def keys() -> None:
 
 
 @keys.command()
+@format_option
 @click.option("--name", required=True, help="Who it is for. Keys of one name own the same runs.")
 @click.option("--note", default="", help="Whatever helps you to remember, such as the machine that has it.")
 @click.option(
@@ -66,29 +69,45 @@ def create(name: str, note: str, scope: Literal["own", "all"], data_dir: Path) -
             KeyRecords(database).add(digest, name, note, scope, time.time()),
             _audited(database, "key_create", name, scope=scope),
         )
-    click.echo(key)
+    print_record({"key": key, "name": name, "scope": scope, "note": note}, text=key)
 
 
 @keys.command(name="list")
+@format_option
 @_data_dir
 def list_keys(data_dir: Path) -> None:
-    """Show every key that was made, the revoked ones too; the keys themselves are not known any more."""
+    """Show every key that was made, the revoked ones too.
+
+    The keys themselves are not known any more.
+    """
     from tinker_local.clock import rfc3339
     from tinker_local.store.keys import KeyRecords
 
     with _database(data_dir) as database:
         records = KeyRecords(database).all()
-    for record in records:
-        state = "live" if record.revoked_at is None else f"revoked {rfc3339(record.revoked_at)[:19]}Z"
-        made = f"{rfc3339(record.created_at)[:19]}Z"
-        click.echo("\t".join([str(record.key_id), record.name, record.scope, made, state, record.note]).rstrip())
+    made = [
+        {
+            "key_id": record.key_id,
+            "name": record.name,
+            "scope": record.scope,
+            "created": f"{rfc3339(record.created_at)[:19]}Z",
+            "revoked": None if record.revoked_at is None else f"{rfc3339(record.revoked_at)[:19]}Z",
+            "note": record.note,
+        }
+        for record in records
+    ]
+    print_records(made, name="keys", nothing="No key was made here.")
 
 
 @keys.command()
+@format_option
 @click.argument("key_id", type=int)
 @_data_dir
 def revoke(key_id: int, data_dir: Path) -> None:
-    """Let the key with the number KEY_ID (see `list`) in no more, nor tokens that were got with it."""
+    """Let the key KEY_ID in no more.
+
+    KEY_ID is its number in `list`. Tokens that were got with it end, too.
+    """
     from tinker_local.store.keys import KeyRecords
 
     with _database(data_dir) as database:
@@ -96,22 +115,33 @@ def revoke(key_id: int, data_dir: Path) -> None:
         record = records.by_id(key_id)
         if record is None:
             raise click.ClickException(f"there is no key {key_id}; `tinker-hl keys list` shows them")
-        if record.revoked_at is not None:
-            return
-        _write(
-            database, records.revoke(key_id, time.time()), _audited(database, "key_revoke", record.name, key_id=key_id)
-        )
+        if record.revoked_at is None:
+            revoked = records.revoke(key_id, time.time())
+            _write(database, revoked, _audited(database, "key_revoke", record.name, key_id=key_id))
+    if form() == "table":
+        click.echo(f"Key {key_id} of {record.name} lets nobody in any more.", err=True)
+    else:
+        print_record({"key_id": key_id, "name": record.name, "revoked": True}, text="")
 
 
 @keys.command()
+@format_option
 @click.argument("path")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="How long it opens the checkpoint.",
+)
 @_data_dir
 def share(path: str, hours: float, data_dir: Path) -> None:
-    """Print a weights access token for the checkpoint PATH (tinker://RUN/KIND/NAME).
+    """Print a token that opens the checkpoint PATH to others.
 
-    Whoever has it may load and copy this one checkpoint until it ends (`weights_access_token=` of the clients).
+    PATH is tinker://RUN/KIND/NAME. Whoever has it may load and copy this one checkpoint until it ends
+    (`weights_access_token=` of the clients).
     """
+    from tinker_local.clock import rfc3339
     from tinker_local.errors import ApiError
     from tinker_local.signing import WEIGHTS_TOKENS
     from tinker_local.store.paths import CheckpointPath
@@ -123,7 +153,9 @@ def share(path: str, hours: float, data_dir: Path) -> None:
         raise click.UsageError(error.text) from None
     if not (data_dir.expanduser() / "checkpoints" / checkpoint.run_id / checkpoint.checkpoint_id).is_dir():
         raise click.ClickException(f"there is no checkpoint {checkpoint} in {data_dir}")
-    click.echo(new_token(checkpoint, time.time() + hours * 3600, _secret(data_dir, WEIGHTS_TOKENS)))
+    ends = time.time() + hours * 3600
+    token = new_token(checkpoint, ends, _secret(data_dir, WEIGHTS_TOKENS))
+    print_record({"weights_access_token": token, "tinker_path": path, "expires": f"{rfc3339(ends)[:19]}Z"}, text=token)
 
 
 def _secret(data_dir: Path, purpose: str) -> bytes:

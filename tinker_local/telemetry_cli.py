@@ -5,12 +5,14 @@ from pathlib import Path
 import click
 import orjson
 
+from tinker_local.printing import form, format_option
 from tinker_local.settings import DATABASE_FILE, default_data_dir
 
 __all__ = ["telemetry"]
 
 
 @click.command()
+@format_option
 @click.argument("session")
 @click.option(
     "--data-dir",
@@ -19,9 +21,10 @@ __all__ = ["telemetry"]
     help="Of the service.  [default: ~/.tinker-hl/local]",
 )
 def telemetry(session: str, data_dir: Path) -> None:
-    """Print what the client of SESSION reported to a local service, one JSON object a line, the oldest first.
+    """Print what the client of SESSION reported.
 
-    Reports are kept for a week.
+    It is one JSON object a line, the oldest first; with --format json it is one document. A local service keeps reports
+    for a week.
     """
     from tinker_local.store.records import Records
 
@@ -33,8 +36,11 @@ def telemetry(session: str, data_dir: Path) -> None:
         reports = records.telemetry_of(session)
     finally:
         records.close()
-    for report in reports:
-        for event in orjson.loads(report)["events"]:
-            click.echo(orjson.dumps(event))
     if not reports:
         raise click.ClickException(f"no reports of session {session} are kept")
+    events = [event for report in reports for event in orjson.loads(report)["events"]]
+    if form() == "json":
+        click.echo(orjson.dumps({"events": events}, option=orjson.OPT_INDENT_2))
+        return
+    for event in events:
+        click.echo(orjson.dumps(event))

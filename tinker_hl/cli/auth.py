@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinker_hl.cli.entry import FAILED, told
-from tinker_hl.cli.forms import format_option
+from tinker_hl.cli.failures import FAILED, told
+from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import note, on_terminal, print_record
 from tinker_hl.cli.reach import Reach, reaching
 
@@ -38,7 +38,7 @@ def auth() -> None:
 @click.option("--replace", is_flag=True, help="Also if somebody is logged in.")
 @reaching
 def login(reach: Reach, replace: bool) -> None:
-    """Ask for an API key, try it on the server, and store it for this user.
+    """Ask for an API key, try it, and store it for this user.
 
     Without a terminal the key is the first line of stdin.
     """
@@ -130,11 +130,12 @@ def whoami(reach: Reach) -> None:
 
 
 @auth.command()
+@format_option
 @click.option("--show", is_flag=True, help="Also on a terminal, where it stays for others to read.")
 def token(show: bool) -> None:
-    """Print the key that clients here use, for another program: `curl -H "X-API-Key: $(tinker-hl auth token)" ...`.
+    """Print the key that clients here use, for another program.
 
-    TINKER_CREDENTIAL_CMD is not run.
+    As in `curl -H "X-API-Key: $(tinker-hl auth token)" ...`. TINKER_CREDENTIAL_CMD is not run.
     """
     from tinker_hl.auth import get_tinker_token
 
@@ -143,7 +144,10 @@ def token(show: bool) -> None:
         raise click.ClickException("there is no key: set TINKER_API_KEY, or log in with `tinker-hl auth login`")
     if on_terminal() and not show:
         raise click.UsageError("the key would stay on the terminal for others to read; pipe it, or add --show.")
-    click.echo(found)
+    if form() == "table":
+        click.echo(found)
+    else:
+        print_record({"token": found}, ())
 
 
 def _key_place(reach: Reach) -> str:

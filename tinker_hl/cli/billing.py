@@ -55,7 +55,10 @@ def billing() -> None:
 def usage(
     reach: Reach, starting_on: datetime, ending_before: datetime, events_csv: str | None, sessions_csv: str | None
 ) -> None:
-    """Show what was used from STARTING_ON until ENDING_BEFORE: full hours in UTC, at most 14 days apart."""
+    """Show what was used, by the hour.
+
+    STARTING_ON and ENDING_BEFORE are full hours in UTC, such as 2026-08-01 or 2026-08-01T12:00, at most 14 days apart.
+    """
     found = reach.wait(reach.admin().get_billing_usage(starting_on, ending_before))
     if events_csv:
         _write_csv(events_csv, [_flat(event) for event in found.data], "event")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from tinker_hl.cli.forms import form, format_option
+
 __all__ = ["demo"]
 
 TINY_MODEL = "tinker-hl/tiny"
@@ -14,6 +16,7 @@ DATA = IN_THE_REPOSITORY if IN_THE_REPOSITORY.is_file() else HERE / "pig_latin.j
 
 
 @click.command()
+@format_option
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -40,10 +43,11 @@ DATA = IN_THE_REPOSITORY if IN_THE_REPOSITORY.is_file() else HERE / "pig_latin.j
     help="Where the run's folder is made.",
 )
 def demo(data: Path, model: str, base_url: str, steps: int, batch_size: int, name: str | None, runs_dir: Path) -> None:
-    """Teach a small model pig latin, on this machine, in about a minute.
+    """Teach a small model pig latin, in about a minute.
 
     It is asked 200 words that it never trains on, before and after. The run's folder gets metrics.jsonl, curve.png and
-    the adapter, which is then tried in plain peft. Results go to stdout, one JSON object last.
+    the adapter, which is then tried in plain peft. Results go to stdout, one JSON object last, or with --format json
+    nothing else.
     """
     from tinker_hl.cli.job import JobOptions, run_job
     from tinker_hl.cli.screen import Screen
@@ -60,4 +64,4 @@ def demo(data: Path, model: str, base_url: str, steps: int, batch_size: int, nam
         steps=steps,
         eval_every=max(1, steps // 10),  # a curve that shows how it learned
     )
-    run_job(options, Screen())
+    run_job(options, Screen(form()))

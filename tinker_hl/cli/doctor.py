@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import click
 
-from tinker_hl.cli.entry import FAILED
+from tinker_hl.cli.failures import FAILED
 from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import print_json, print_record, styled
 
@@ -39,9 +39,10 @@ class Finding:
 @click.option("--quick", is_flag=True, help="Leave out the training, which takes some seconds.")
 @format_option
 def doctor(quick: bool) -> int:
-    """Check this machine: versions, torch, folders, port, clock, credentials, and a training of three steps.
+    """Check this machine, and say what to do about what is wrong.
 
-    The exit code is 1 if anything is wrong.
+    Looked at are versions, torch, folders, port, clock, credentials, and a training of three steps. The exit code is 1
+    if anything is wrong.
     """
     checks = {name: check for name, check in all_checks().items() if not (quick and name == TRAINING)}
     findings = []

@@ -8,23 +8,19 @@ nothing here knows what they do.
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from tinker_hl.cli.failures import FAILED, INTERRUPTED, USAGE, asked_form, failure_of, tell
 from tinker_hl.cli.forms import format_option
 
-if TYPE_CHECKING:
-    from tinker_hl.errors import TinkerError
-
-__all__ = ["FAILED", "GROUP", "INTERRUPTED", "USAGE", "main", "told"]
+__all__ = ["FAILED", "GROUP", "INTERRUPTED", "USAGE", "main"]
 
 GROUP: Final = "tinker_hl.commands"
-FAILED: Final = 1
-USAGE: Final = 2
-INTERRUPTED: Final = 130
 
 
 class Commands(click.Group):
@@ -38,6 +34,19 @@ class Commands(click.Group):
         """Load one command; None if there is none of that name."""
         point = _entry_points().get(cmd_name)
         return _load(point) if point else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; for a name that there is not, the names that look like it are told too."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            alike = get_close_matches(args[0], self.list_commands(ctx), n=2)
+            if not alike or "Did you mean" in error.message:
+                raise
+            meant = " or ".join(repr(name) for name in alike)
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {meant}?", ctx) from None
 
 
 @cache
@@ -86,53 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. Errors are told on stderr in one line, and a hint in a second."""
+    form = asked_form(arguments)
     try:
         result = commands.main(args=list(arguments), prog_name="tinker-hl", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if form == "table" or isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+        else:
+            tell(failure_of(error), form)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted.", err=True)
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has left (`| head`); the interpreter must not try to flush to it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
-        if "--debug" in arguments:
+    except (Exception, KeyboardInterrupt) as error:
+        failure = failure_of(error)
+        if "--debug" in arguments and failure.exit_code != INTERRUPTED:
             raise
-        return _tell(error)
+        tell(failure, form)
+        return failure.exit_code
     return result if isinstance(result, int) else 0
-
-
-def _tell(error: Exception) -> int:
-    """One line for what the client foresees; for anything else also what to do to see more."""
-    from tinker_hl.errors import ConfigurationError, TinkerError
-
-    if not isinstance(error, TinkerError):
-        click.echo(f"Error: {type(error).__name__}: {error}", err=True)
-        click.echo("Hint: not foreseen; `tinker-hl --debug ...` shows where it happened.", err=True)
-        return FAILED
-    click.echo(f"Error: {told(error)}", err=True)
-    if error.hint:
-        click.echo(f"Hint: {error.hint}", err=True)
-    return USAGE if isinstance(error, ConfigurationError) else FAILED
-
-
-def told(error: "TinkerError") -> str:
-    """What an error says in one line: a server's refusal in the server's own words, with its status."""
-    status, body = getattr(error, "status_code", None), getattr(error, "body", None)
-    detail = body.get("detail") if isinstance(body, dict) else None
-    if status is None or not detail:
-        return error.message or str(error)
-    if isinstance(detail, list):
-        detail = "; ".join(_fault(fault) for fault in detail)
-    return f"{detail} (status {status})"
-
-
-def _fault(fault: object) -> str:
-    """One entry of a 422's list: where, and what."""
-    if not isinstance(fault, dict):
-        return str(fault)
-    place = ".".join(str(part) for part in fault.get("loc") or ())
-    return f"{place}: {fault.get('msg', '')}" if place else str(fault.get("msg", fault))

@@ -11,7 +11,7 @@ import click
 __all__ = ["FORMS", "Form", "form", "format_option"]
 
 Form = Literal["table", "json", "jsonl"]
-FORMS: Final = ("table", "json", "jsonl")
+FORMS: Final[tuple[Form, ...]] = ("table", "json", "jsonl")
 _KEY: Final = "tinker_hl.cli.form"
 
 F = TypeVar("F", bound=Callable[..., Any])

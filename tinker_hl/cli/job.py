@@ -3,7 +3,6 @@
 It puts the recipes in order and owns the run's folder; it knows neither options nor how things look on the screen.
 """
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -69,7 +68,7 @@ class JobOptions:
 
 
 def run_job(options: JobOptions, screen: Screen) -> None:
-    """Do everything, and print the JSON line last.
+    """Do everything, and print the result last.
 
     Raises:
         DataFileError: the file has a fault, told before any request.
@@ -278,7 +277,7 @@ class _Job:
             "tokens_per_second": round(tokens_per_second),
             "run_dir": str(self.folder.path),
         }
-        self.screen.result(json.dumps(result))
+        self.screen.result(result)
 
 
 def _stops(steps: int, eval_every: int, save_every: int) -> list[int]:

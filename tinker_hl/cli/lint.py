@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tinker_hl.cli.entry import FAILED
+from tinker_hl.cli.failures import FAILED
 from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import Column, note, print_records
 from tinker_hl.cli.reach import Reach, reaching
@@ -45,11 +45,11 @@ def lint(
     max_length: int | None,
     strict: bool,
 ) -> int:
-    """Look for what is wrong with DATA.jsonl: shapes, dtypes, NaN, targets that are not shifted by one, ids beyond the
-    vocabulary, weights that are all 0, lines that are there twice.
+    """Look for what is wrong with DATA.jsonl, before it is sent.
 
-    A line is a datum as `Datum.model_dump_json()` writes it, or a pair of texts as `train` reads it. The exit code is 1
-    if there is an error.
+    That is: shapes, dtypes, NaN, targets that are not shifted by one, ids beyond the vocabulary, weights that are all
+    0, lines that are there twice. A line is a datum as `Datum.model_dump_json()` writes it, or a pair of texts as
+    `train` reads it. The exit code is 1 if there is an error.
     """
     from tinker_hl.cli.model_facts import model_facts
     from tinker_hl.linting import lint_rows, read_rows

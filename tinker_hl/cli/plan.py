@@ -21,9 +21,10 @@ __all__ = ["plan"]
 @click.option("--max-bytes", type=click.IntRange(min=1), default=5_000_000, show_default=True, help="Of a request.")
 @reaching
 def plan(reach: Reach, data: Path, model: str | None, batch_size: int | None, max_items: int, max_bytes: int) -> None:
-    """Tell what one pass over DATA.jsonl is on the wire: tokens, bytes, and the requests in which it is cut.
+    """Tell what one pass over DATA.jsonl is on the wire.
 
-    Its lines are datums, or pairs of texts as `train` reads them. Nothing is sent; `lint` tells what is wrong with it.
+    That is: tokens, bytes, and the requests in which it is cut. Its lines are datums, or pairs of texts as `train`
+    reads them. Nothing is sent; `lint` tells what is wrong with it.
     """
     from tinker_hl.cli.model_facts import model_facts
     from tinker_hl.linting import read_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tinker_hl.cli.forms import form, format_option
-from tinker_hl.cli.output import note, on_terminal, print_records, styled
+from tinker_hl.cli.output import note, on_terminal, print_record, print_records, styled
 
 __all__ = ["plot"]
 
@@ -30,11 +30,11 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 def plot(
     runs: tuple[Path, ...], metrics: tuple[str, ...], png: Path | None, log_scale: bool, height: int, width: int | None
 ) -> None:
-    """Draw what runs measured, one picture a metric and all runs in it.
+    """Draw what runs measured.
 
-    RUN is the folder of a run, which holds metrics.jsonl, or such a file; a run that is still going can be drawn, too.
-    Values that are not finite, and metrics of a single step, are left out. With --format json or jsonl the numbers
-    themselves are printed.
+    There is one picture a metric, with all runs in it. RUN is the folder of a run, which holds metrics.jsonl, or such a
+    file; a run that is still going can be drawn, too. Values that are not finite, and metrics of a single step, are
+    left out. With --format json or jsonl the numbers themselves are printed.
     """
     from tinker_hl.run_metrics.curves import read_runs
 
@@ -43,7 +43,7 @@ def plot(
         from tinker_hl.run_metrics.picture import draw_png
 
         draw_png(png, curves, log_scale=log_scale)
-        click.echo(str(png))
+        click.echo(str(png)) if form() == "table" else print_record({"path": str(png)}, ())
         return
     if form() != "table":
         print_records(curves, [], name="curves", nothing="")

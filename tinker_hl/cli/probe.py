@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tinker_hl.cli.entry import FAILED
+from tinker_hl.cli.failures import FAILED
 from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import Column, note, print_json, print_record, print_records
 from tinker_hl.cli.pages import progress

@@ -1,14 +1,15 @@
 """What a person sees of a job: progress on stderr, results on stdout.
 
-On a terminal the progress is one live line; elsewhere (a log file, CI) it is a line now and then. Knows nothing of what
-the job does.
+On a terminal the progress is one live line; elsewhere (a log file, CI) it is a line now and then. Results are lines for
+people with a JSON object last, or with `--format` JSON alone. Knows nothing of what the job does.
 """
 
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from rich.console import Console
@@ -16,6 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tinker_hl.cli.forms import Form
+from tinker_hl.cli.output import print_json, print_record
 from tinker_hl.recipes.exact_match import Answer
 from tinker_hl.recipes.supervised import Step
 
@@ -65,9 +68,15 @@ class TrainingProgress:
 
 
 class Screen:
-    """Where a job writes."""
+    """Where a job writes.
 
-    def __init__(self) -> None:
+    Args:
+        form: Of the results.
+    """
+
+    def __init__(self, form: Form = "table") -> None:
+        self.form = form
+        self.examples: list[dict[str, Any]] = []
         self.progress_console = Console(stderr=True, highlight=False)
         self.result_console = Console(highlight=False)
 
@@ -96,7 +105,11 @@ class Screen:
 
     def before_and_after(self, before: Sequence[Answer], after: Sequence[Answer]) -> None:
         """Show what the model said to the same prompts, before and after."""
-        if not before:
+        self.examples = [
+            {"prompt": old.example.pair.prompt, "before": old.said, "after": new.said, "right": new.right}
+            for old, new in zip(before, after, strict=True)
+        ]
+        if not before or self.form != "table":
             return
         rows = [
             (_short(old.example.pair.prompt), _short(old.said), _short(new.said), new.right)
@@ -112,10 +125,15 @@ class Screen:
             line.append("" if right else "  (wrong)", style="red")
             self.result_console.print(line, soft_wrap=True)
 
-    def result(self, line: str) -> None:
-        """A line for programs, exactly as it is."""
-        self.result_console.file.write(line + "\n")
-        self.result_console.file.flush()
+    def result(self, result: Mapping[str, Any]) -> None:
+        """What came of it, for programs: one line, with the examples where no lines for people show them."""
+        if self.form == "json":
+            print_json({**result, "examples": self.examples})
+        elif self.form == "jsonl":
+            print_record({**result, "examples": self.examples}, ())
+        else:
+            self.result_console.file.write(json.dumps(result) + "\n")
+            self.result_console.file.flush()
 
 
 def _short(text: str) -> str:

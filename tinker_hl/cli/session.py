@@ -48,7 +48,10 @@ def session() -> None:
 @scope_option
 @reaching
 def list_sessions(reach: Reach, limit: int, offset: int, access_scope: "AccessScope") -> None:
-    """List the ids of sessions, newest first; `search` tells more of each."""
+    """List the ids of sessions, newest first.
+
+    `search` tells more of each.
+    """
     rest = reach.rest()
 
     def fetch(count: int, start: int) -> tuple[list[str], None]:
@@ -122,9 +125,9 @@ def info(reach: Reach, session_id: str, access_scope: "AccessScope") -> None:
 @click.option("--url-only", is_flag=True, help="Print the address of the trace, and fetch nothing.")
 @reaching
 def export_trace(reach: Reach, session_id: str, output: Path | None, url_only: bool) -> None:
-    """Fetch a trace of what the session SESSION_ID did, for ui.perfetto.dev.
+    """Fetch a trace of what the session SESSION_ID did.
 
-    The server may take minutes to make it.
+    It is for ui.perfetto.dev. The server may take minutes to make it.
     """
     rest = reach.rest()
     url = reach.wait(rest.export_session_trace(session_id))

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import click
 
+from tinker_hl.cli.forms import form, format_option
+
 __all__ = ["train"]
 
 
 @click.command()
+@format_option
 @click.argument("data", metavar="DATA.jsonl", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", required=True, metavar="NAME", help="The base model, by the name that the service has for it.")
 @click.option(
@@ -82,7 +85,7 @@ def train(
     like. A faulty line stops the run before any training.
 
     The run's folder gets metrics.jsonl, checkpoints.jsonl, curve.png and the adapter, which peft loads. Results go to
-    stdout, one JSON object last; progress goes to stderr.
+    stdout, one JSON object last, or with --format json nothing else; progress goes to stderr.
     """
     if steps is not None and epochs is not None:
         raise click.UsageError("--steps and --epochs exclude each other.")
@@ -107,4 +110,4 @@ def train(
         grad_clip_norm=grad_clip_norm,
         seed=seed,
     )
-    run_job(options, Screen())
+    run_job(options, Screen(form()))

@@ -133,7 +133,7 @@ def _answer(talks: "list[Conversation]", question: str) -> None:
             raise
         note("\nStopped.")
     except Exception as error:
-        from tinker_hl.cli.entry import told
+        from tinker_hl.cli.failures import told
         from tinker_hl.errors import TinkerError
 
         if not isinstance(error, TinkerError) or not sys.stdin.isatty():

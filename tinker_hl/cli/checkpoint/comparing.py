@@ -20,12 +20,12 @@ __all__ = ["diff"]
 
 COLUMNS: "tuple[Column[LayerDiff], ...]" = (
     Column("Layer", lambda layer: layer.layer),
-    Column("|First|", lambda layer: f"{layer.norm_first:.4g}", right=True),
-    Column("|Second|", lambda layer: f"{layer.norm_second:.4g}", right=True),
-    Column("|Change|", lambda layer: f"{layer.norm_difference:.4g}", right=True),
+    Column("Norm 1", lambda layer: f"{layer.norm_first:.4g}", right=True),
+    Column("Norm 2", lambda layer: f"{layer.norm_second:.4g}", right=True),
+    Column("Change", lambda layer: f"{layer.norm_difference:.4g}", right=True),
     Column("Relative", lambda layer: _share(layer.relative_change), right=True),
     Column("Cosine", lambda layer: _number(layer.cosine), right=True),
-    Column("Directions", lambda layer: f"{layer.stable_rank_difference:.1f}", right=True),
+    Column("Rank", lambda layer: f"{layer.stable_rank_difference:.1f}", right=True),
 )
 
 
@@ -36,9 +36,11 @@ COLUMNS: "tuple[Column[LayerDiff], ...]" = (
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Layers; 0 is all.")
 @reaching
 def diff(reach: Reach, first: str, second: str, limit: int) -> None:
-    """Compare the adapters FIRST and SECOND, each a folder or a checkpoint's path; what changed most comes first.
+    """Compare two adapters; what changed most comes first.
 
-    A checkpoint is fetched for it. Norms are those of what an adapter adds to the weights of a layer.
+    FIRST and SECOND are folders or paths of checkpoints, which are fetched for it. Norm 1, Norm 2 and Change are
+    Frobenius norms of what each adds to the weights of a layer, and of the difference; Rank tells in how many
+    directions the difference goes (its stable rank).
     """
     from tinker_hl import checkpoints
 

@@ -13,7 +13,7 @@ import attrs
 import click
 
 from tinker_hl.cli.checkpoint.listing import COLUMNS, all_checkpoints
-from tinker_hl.cli.entry import FAILED, told
+from tinker_hl.cli.failures import FAILED, told
 from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import note, print_json, print_record, print_records
 from tinker_hl.cli.pages import progress

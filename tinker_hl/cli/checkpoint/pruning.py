@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from tinker_hl.cli.checkpoint.deletion import confirm, refuse_without_terminal
-from tinker_hl.cli.entry import FAILED, told
+from tinker_hl.cli.failures import FAILED, told
 from tinker_hl.cli.forms import format_option
 from tinker_hl.cli.output import Column, note, print_records
 from tinker_hl.cli.pages import progress
@@ -33,7 +33,13 @@ COLUMNS: "tuple[Column[Decision], ...]" = (
 @click.option("--keep-every", type=click.IntRange(min=0), default=0, help="Keep those whose step is a multiple of k.")
 @click.option("--keep-best", type=click.IntRange(min=0), default=0, help="Keep the m best, by --best-by.")
 @click.option("--best-by", metavar="LABEL", help="The label of a checkpoint that holds the metric.")
-@click.option("--best-is", type=click.Choice(["lowest", "highest"]), default="lowest", show_default=True)
+@click.option(
+    "--best-is",
+    type=click.Choice(["lowest", "highest"]),
+    default="lowest",
+    show_default=True,
+    help="Which value of the metric is best.",
+)
 @click.option("--pin", multiple=True, metavar="PATH_OR_NAME", help="Keep this one. Repeatable.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
@@ -50,10 +56,10 @@ def prune(
     dry_run: bool,
     yes: bool,
 ) -> int:
-    """Delete checkpoints, but for those that a rule keeps: the newest, every k-th, the best, the pinned.
+    """Delete checkpoints, but for those that a rule keeps.
 
-    The rules are applied to each run and kind of checkpoint apart. Public checkpoints stay. They are shown first. The
-    exit code is 1 if any could not be deleted.
+    Rules keep the newest, every k-th, the best, the pinned, in each run and kind of checkpoint apart. Public
+    checkpoints stay. What would go is shown first. The exit code is 1 if any could not be deleted.
     """
     if not (yes or dry_run):
         refuse_without_terminal()

@@ -45,9 +45,9 @@ def push_hf(
     no_model_card: bool,
     dry_run: bool,
 ) -> None:
-    """Publish the adapter of the checkpoint PATH on the Hugging Face hub, with a model card.
+    """Publish the checkpoint PATH on the Hugging Face hub.
 
-    A repository whose card names another checkpoint is refused.
+    What is published is its adapter, with a model card. A repository whose card names another checkpoint is refused.
     """
     from tinker_hl.checkpoints.hub import push, repository_name
 
@@ -95,7 +95,10 @@ def push_hf(
 )
 @reaching
 def export(reach: Reach, path: str, folder: Path, kind: Literal["peft", "merged"], base_model: str | None) -> None:
-    """Fetch the checkpoint PATH and write it into FOLDER as peft, vLLM or transformers load it."""
+    """Write the checkpoint PATH into FOLDER as others load it.
+
+    That is: peft and vLLM, or with --kind merged also transformers alone.
+    """
     from tinker_hl.checkpoints.export import export_merged, export_peft
 
     if folder.exists():
@@ -117,7 +120,10 @@ def export(reach: Reach, path: str, folder: Path, kind: Literal["peft", "merged"
 @click.option("--ttl", type=click.IntRange(min=1), metavar="SECONDS", help="Delete it so many seconds from now.")
 @reaching
 def import_folder(reach: Reach, folder: Path, base_model: str, name: str, ttl: int | None) -> None:
-    """Make a checkpoint of the PEFT adapter in FOLDER, on a server that takes adapters, as the local service does."""
+    """Make a checkpoint of the PEFT adapter in FOLDER.
+
+    The server has to take adapters, as the local service does.
+    """
     from tinker_hl.checkpoints import import_adapter
 
     with reach.service(display_name="tinker-hl checkpoint import") as service:

@@ -54,7 +54,10 @@ def save(
     ttl: int | None,
     output: Path | None,
 ) -> None:
-    """Save a checkpoint of a fresh adapter, or of one that was saved before, as a run of its own."""
+    """Save a fresh adapter, or one that was saved before.
+
+    The checkpoint gets a run of its own.
+    """
     if (base_model is None) == (model_path is None):
         raise click.UsageError("give one of --base-model and --model-path.")
     if not (train_mlp or train_attn or train_unembed):

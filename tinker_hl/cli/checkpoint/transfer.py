@@ -33,10 +33,11 @@ TRANSFER_SECONDS = 3600.0
 @click.option("--force", is_flag=True, help="Replace the folder if there is one.")
 @reaching
 def download(reach: Reach, path: str, output: Path, force: bool) -> None:
-    """Fetch the files of the checkpoint PATH into a folder named after it.
+    """Fetch the files of the checkpoint PATH into a folder.
 
-    The folder appears whole or not at all, and holds what peft and vLLM load. After a cut, the same command goes on
-    where this one stopped. On a server that makes no archives the checkpoint is loaded into a new run and exported.
+    The folder is named after the checkpoint. It appears whole or not at all, and holds what peft and vLLM load. After a
+    cut, the same command goes on where this one stopped. On a server that makes no archives the checkpoint is loaded
+    into a new run and exported.
     """
     from tinker_hl.checkpoints import download as fetch
 
