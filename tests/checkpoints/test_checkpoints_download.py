@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections import namedtuple
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from checkpoint_bench import WEIGHTS, Saved
 from client_bench import KEY, SocketService
 from cutting_proxy import CuttingProxy, cutting
 
-from tinker_hl import NotFoundError, RestClient, RetryPolicy, ServiceClient
+from tinker_hl import NotFoundError, RestClient, RetryPolicy, ServiceClient, loop
 from tinker_hl.checkpoints import (
     ArchiveError,
     CheckpointError,
@@ -210,6 +211,25 @@ def test_the_async_twin(client: ServiceClient, saved: Saved, tmp_path: Path) -> 
     """GAP-LIB-038, GAP-LIB-040."""
     done = asyncio.run(download_async(client.create_rest_client(), saved.sampler, tmp_path / "a"))
     assert (done.folder / "adapter_model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_many_downloads_leave_room_for_what_they_wait_for(
+    client: ServiceClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that gives a key, and callbacks, run in threads of the client's: downloads must not hold them all."""
+    go_on = threading.Event()
+    monkeypatch.setattr("tinker_hl.checkpoints.downloading.download", lambda *arguments, **more: go_on.wait(60))
+
+    async def blocked() -> str:
+        waiting = [asyncio.create_task(download_async(client, "x", tmp_path)) for _ in range(loop.USER_THREADS)]
+        await asyncio.sleep(0)  # each has asked for its thread
+        try:
+            return await asyncio.wait_for(loop.in_user_thread(lambda: "there"), 5)
+        finally:
+            go_on.set()
+            await asyncio.gather(*waiting)
+
+    assert asyncio.run(blocked()) == "there"
 
 
 def test_a_server_without_archives_exports_the_checkpoint_and_the_copy_is_deleted(

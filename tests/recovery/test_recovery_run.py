@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import tinker_hl
 from tinker_hl import AdamParams, TrainingClient
 from tinker_hl.errors import ConfigurationError, RequestFailedError, SubmissionFailedError, VerificationError
 from tinker_hl.recovery import CheckpointSchedule, JournalError, RecoveryFailedError, RecoveryPolicy, TrainingRun
+from tinker_hl.recovery.journal import Journal
 from tinker_hl.transport.base import Response
 
 STEPS = 7
@@ -214,6 +216,38 @@ def test_a_run_that_has_ended_can_go_further(bench: Bench) -> None:
 def test_one_process_at_a_time(bench: Bench) -> None:
     with bench.run(), pytest.raises(JournalError, match="another process"):
         bench.run().__enter__()
+
+
+def test_a_run_that_another_one_kept_out_can_be_entered_later(bench: Bench) -> None:
+    first, second = bench.run(), bench.run()
+    with first:
+        with pytest.raises(JournalError), second:
+            raise AssertionError
+        with pytest.raises(ConfigurationError, match="in a `with`"):
+            second.client.get_info()
+    with second:
+        assert second.final_path == first.final_path
+
+
+def test_waiting_for_the_journal_holds_up_no_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is about to end may have it for two seconds more."""
+    let_go = threading.Event()
+
+    def waited_for(folder: Path) -> Journal:
+        assert let_go.wait(5), "the loop stood still"
+        return Journal(folder)
+
+    monkeypatch.setattr("tinker_hl.recovery.run.Journal", waited_for)
+
+    async def entered() -> None:
+        run = bench.run()
+        entering = asyncio.create_task(run.__aenter__())
+        await asyncio.sleep(0)
+        let_go.set()
+        await entering
+        await run.__aexit__(None, None, None)
+
+    asyncio.run(entered())
 
 
 def test_seeds_are_restored(bench: Bench) -> None:

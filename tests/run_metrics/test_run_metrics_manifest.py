@@ -110,6 +110,20 @@ def test_two_runs_are_compared_value_by_value() -> None:
     assert differences == {"config.rank": (8, 16), "config.model.layers": (2, None)}
 
 
+def test_what_is_called_a_secret_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it looks like; and nothing else goes: a token is mostly a piece of text."""
+    words = ["train.py", "--api-key", "hunter-2", "--wandb-api-key=hunter-2", "hf_token=hunter-2", "--rank", "8"]
+    monkeypatch.setattr(sys, "argv", words)
+    config = {"api_key": "hunter-2", "inner": [{"hf_token": "hunter-2", "PASSWORD": "hunter-2"}], "secret": None}
+    plain = {"max_tokens": 5, "eos_token": "</s>", "tokenizer": "gpt2", "key": "value"}
+    place = write_manifest(tmp_path, gather_manifest({**config, **plain}))
+    assert "hunter" not in place.read_text()
+    found = read_manifest(place)
+    assert list(found.command) == ["train.py", "--api-key", "***", "--wandb-api-key=***", "hf_token=***", "--rank", "8"]
+    assert {name: found.config[name] for name in plain} == plain
+    assert found.config["inner"] == [{"hf_token": "***", "PASSWORD": "***"}]
+
+
 def test_no_key_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "--key", "tml-recognisable"])
     manifest = gather_manifest({"key": "tml-recognisable", "url": "https://me:secret-word@host/"})

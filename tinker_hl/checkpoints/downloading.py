@@ -6,6 +6,7 @@ saved for download, fetched, and that copy is deleted. What has arrived is kept 
 until all of it has, so that the next call goes on where this one stopped. Knows nothing of what the files mean.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
-from tinker_hl import loop
 from tinker_hl.checkpoints.archive import MAX_BYTES, MAX_FILES, checkpoint_root, unpack_archive
 from tinker_hl.checkpoints.checksums import SUMS_FILE, write_sums
 from tinker_hl.checkpoints.disk import alone_in
@@ -125,7 +125,7 @@ async def download_async(
     max_bytes: int = MAX_BYTES,
 ) -> Downloaded:
     """See `download`; the work is done in a thread, from which `progress` is called, too."""
-    return await loop.in_user_thread(
+    return await asyncio.to_thread(
         download,
         client,
         tinker_path,

@@ -4,13 +4,13 @@ What can be seen here is checked here: that it is plain LoRA of one rank, with f
 other. Whether its layers are those of the base model is the server's to say.
 """
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from tinker_hl import loop
 from tinker_hl.checkpoints.adapter import WEIGHTS_FILE, Adapter
 from tinker_hl.checkpoints.errors import AdapterError, CheckpointError
 from tinker_hl.errors import APIStatusError
@@ -98,7 +98,7 @@ async def import_adapter_async(
     timeout: float = 600.0,
 ) -> str:
     """See `import_adapter`; the work is done in a thread."""
-    return await loop.in_user_thread(
+    return await asyncio.to_thread(
         import_adapter, service, folder, base_model, name=name, ttl_seconds=ttl_seconds, timeout=timeout
     )
 

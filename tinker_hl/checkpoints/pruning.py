@@ -13,6 +13,7 @@ the label `step` of a checkpoint (`save_state(..., user_metadata={"step": "40"})
 name.
 """
 
+import asyncio
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
-from tinker_hl import loop
 from tinker_hl.clients.rest import RestClient
 from tinker_hl.errors import APITimeoutError, NotFoundError, TinkerError
 from tinker_hl.futures import APIFuture
@@ -195,7 +195,7 @@ async def prune_async(
     timeout: float = 600.0,
 ) -> PrunePlan:
     """See `prune`; the work is done in a thread, from which `progress` is called, too."""
-    return await loop.in_user_thread(
+    return await asyncio.to_thread(
         prune,
         client,
         policy,

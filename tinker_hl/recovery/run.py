@@ -152,11 +152,14 @@ class TrainingRun:
     # The block.
 
     def __enter__(self) -> Self:
-        self._enter().result()
+        self._refuse_again()
+        self._enter(Journal(self.folder)).result()
         return self
 
     async def __aenter__(self) -> Self:
-        await self._enter()
+        self._refuse_again()
+        # Another process may be about to let go of it, which is waited for.
+        await self._enter(await asyncio.to_thread(Journal, self.folder))
         return self
 
     def __exit__(
@@ -172,11 +175,9 @@ class TrainingRun:
     def __repr__(self) -> str:
         return f"TrainingRun({str(self.folder)!r}, step={self._step})"
 
-    def _enter(self) -> APIFuture[None]:
-        if self._entered:
-            raise ConfigurationError("this TrainingRun was entered already; make another one on the same folder")
+    def _enter(self, journal: Journal) -> APIFuture[None]:
         self._entered = True
-        self._journal = Journal(self.folder)
+        self._journal = journal
         session = self._service._session
         self._events = session.connection.events
         # Where recovery is off, going on from a journal is one attempt.
@@ -367,6 +368,10 @@ class TrainingRun:
 
     def _tell(self, stage: Any, detail: str, **fields: Any) -> None:
         tell(self._events, stage, str(self.folder), detail, **fields)
+
+    def _refuse_again(self) -> None:
+        if self._entered:
+            raise ConfigurationError("this TrainingRun was entered already; make another one on the same folder")
 
     def _refuse_outside(self) -> None:
         if not self._entered:

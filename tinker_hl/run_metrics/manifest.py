@@ -1,7 +1,8 @@
 """What it takes to repeat a run, or to see why two runs differ: written beside the run and each of its checkpoints.
 
 Seeds, versions of what computes, the code's revision and whether it was changed, the configuration and the data, the
-last two by hashes as well. It knows nothing of training. Keys and tokens are taken out of what is written.
+last two by hashes as well. It knows nothing of training. Keys and tokens are taken out: what looks like one, and what
+is called one.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any
 import attrs
 import orjson
 
-from tinker_hl.redaction import redacted_bytes
+from tinker_hl.redaction import redacted_bytes, redacted_command, redacted_settings
 from tinker_hl.version import __version__
 
 __all__ = [
@@ -95,11 +96,11 @@ def gather_manifest(
         OSError: A data file cannot be read.
     """
     settings = attrs.asdict(config) if attrs.has(type(config)) else dict(config or {})
-    settings = orjson.loads(redacted_bytes(_canonical(settings)))
+    settings = redacted_settings(orjson.loads(redacted_bytes(_canonical(settings))))
     revision, dirty = _git(Path(repository or "."))
     return Manifest(
         created=_now(),
-        command=tuple(sys.argv),
+        command=tuple(redacted_command(sys.argv)),
         seeds=dict(seeds or {}),
         versions=_versions(),
         platform=platform.platform(),
