@@ -355,6 +355,16 @@ def test_a_key_is_masked(key: str, shown: str) -> None:
 def test_an_address_is_shown_without_its_user() -> None:
     assert without_user("http://u:p@h.test:1/x") == "http://***@h.test:1/x"
     assert without_user("http://h.test:1") == "http://h.test:1"
+    assert without_user("http://u:p@q@h.test") == "http://***@h.test"
+    assert without_user("http://h.test/a@b") == "http://h.test/a@b"
+
+
+def test_a_proxy_without_a_scheme_shows_no_password_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken for an HTTP proxy, and so its user name and password are, too."""
+    monkeypatch.setenv("TINKER_PROXY", "user:secret-word@proxy.test:3128")
+    shown = configuration_here()
+    assert shown["proxy"] == "***@proxy.test:3128"
+    assert "secret-word" not in str(shown)
 
 
 def test_what_stands_in_the_middle_of_a_value_is_hidden_too() -> None:

@@ -254,6 +254,19 @@ def test_a_spoilt_file_is_no_result(saved_sampler: SamplingClient, asked: list[l
     assert next(iter(sample_many(saved_sampler, [[1]], PARAMS, cache=cache))).source == "cache"
 
 
+def test_a_cache_that_the_disk_does_not_take_stops_no_job(
+    saved_sampler: SamplingClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = ResultCache(tmp_path)
+    for first in "0123456789abcdef":
+        for second in "0123456789abcdef":
+            (tmp_path / f"{first}{second}").write_text("in the way of a folder")
+    outcomes = list(sample_many(saved_sampler, PROMPTS, PARAMS, cache=cache, sink=tmp_path / "out.jsonl"))
+    assert all(outcome.ok for outcome in outcomes)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(PROMPTS)
+    assert "not kept in the cache" in caplog.text
+
+
 def test_a_cache_is_of_weights_that_have_a_name(sampler: SamplingClient, tmp_path: Path) -> None:
     """Weights in a server's memory look like the base model: a cache would mix them up."""
     cache = ResultCache(tmp_path)

@@ -103,6 +103,35 @@ def test_a_probe_is_asked_before_the_server(bench: Bench, client: TrainingClient
     assert len(bench.cable.paths) == seen
 
 
+def test_what_a_probe_or_an_executor_raises_ends_no_watch(bench: Bench, client: TrainingClient) -> None:
+    """It is told, the run stays watched, and the others are looked at all the same."""
+    silent = Detection(run_id=client.model_id, reason="stuck", detail="silence")
+    taker, asked = Taker(), []
+
+    def broken() -> Detection | None:
+        asked.append("broken")
+        raise ValueError("a probe of the user's")
+
+    class Full(Taker):
+        def submit(self, detection: Detection, client: Any = None, checkpoint: str | None = None) -> None:
+            raise RuntimeError("no more")
+
+    monitor = RecoveryMonitor(bench.service.create_rest_client(), ON, taker)
+    monitor.watch("first", probe=broken)
+    monitor.watch(client.model_id, probe=lambda: silent)
+    monitor.poll().result(30)
+    assert [found.run_id for found, _, _ in taker.got] == [client.model_id]
+    assert monitor.watched == ("first",)
+    full = RecoveryMonitor(bench.service.create_rest_client(), ON, Full())
+    full.watch(client.model_id, probe=lambda: silent)
+    full.poll().result(30)
+    assert full.watched == (client.model_id,), "nobody has it yet"
+    assert [event.fields["error"] for event in bench.told("poll_error")] == [
+        'ValueError("a probe of the user\'s")',
+        "RuntimeError('no more')",
+    ]
+
+
 def test_s4_10_monitor_and_executor_together(bench: Bench, client: TrainingClient) -> None:
     """S4-10: enabled, strategy latest, a monitor started with executor and policy; it finds the run by itself."""
     path = client.save_state("x").result(30).path

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -64,9 +63,8 @@ def masked_key(key: str) -> str:
 
 
 def without_user(address: str) -> str:
-    """An address without the user name and the password in it."""
-    host = urlsplit(address).netloc.rpartition("@")[2]
-    return re.sub(r"//[^/]*@[^/]*", f"//{REDACTED}@{host}", address, count=1)
+    """An address, with its scheme or without, without the user name and the password in it."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)?[^/]*@", rf"\g<1>{REDACTED}@", address, count=1, flags=re.IGNORECASE)
 
 
 def _shown(value: Any) -> str:

@@ -1,9 +1,12 @@
 """`ResultCache`: results of seeded samples and of scored prompts on disk, under the hash of what was asked.
 
 A result is kept only if asking again would give the same. Several processes may use one folder: a file is written aside
-and renamed, and one that cannot be read is no result. It does not know what identifies weights; who asks says so.
+and renamed, and one that cannot be read is no result. A disk that takes none costs a question more, and no job. It does
+not know what identifies weights; who asks says so.
 """
 
+import contextlib
+import logging
 import os
 import threading
 from pathlib import Path
@@ -11,6 +14,8 @@ from pathlib import Path
 from tinker_hl.types import SampleResponse
 
 __all__ = ["ResultCache"]
+
+logger = logging.getLogger("tinker_hl")
 
 
 class ResultCache:
@@ -43,12 +48,17 @@ class ResultCache:
         return found
 
     def put(self, key: str, response: SampleResponse) -> None:
-        """Keep a result."""
+        """Keep a result, if the disk takes it."""
         place = self._place(key)
-        place.parent.mkdir(exist_ok=True)
         aside = place.with_name(f"{place.name}.{os.getpid()}.{threading.get_ident()}.new")
-        aside.write_text(response.model_dump_json(), encoding="utf-8")
-        aside.replace(place)
+        try:
+            place.parent.mkdir(exist_ok=True)
+            aside.write_text(response.model_dump_json(), encoding="utf-8")
+            aside.replace(place)
+        except OSError as error:
+            logger.warning("a result was not kept in the cache: %s", error)
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
 
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.glob("??/*.json"))

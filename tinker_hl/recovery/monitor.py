@@ -146,12 +146,19 @@ class RecoveryMonitor:
 
     async def _poll(self) -> None:
         for watched in list(self._watched.values()):
-            found = await self._look(watched)
-            if found is not None and self._watched.get(watched.run_id) is watched:
-                self.unwatch(watched.run_id)
-                tell(self._rest._connection.events, "detected", found.run_id, found.detail, reason=found.reason)
-                assert self._executor is not None  # watch() saw to it
-                self._executor.submit(found, watched.client, watched.checkpoint)
+            try:
+                await self._look_after(watched)
+            except Exception as error:
+                # A probe's, or that of who takes runs over: no reason to watch nobody any more.
+                self._could_not_look(watched.run_id, error)
+
+    async def _look_after(self, watched: _Watched) -> None:
+        found = await self._look(watched)
+        if found is not None and self._watched.get(watched.run_id) is watched:
+            tell(self._rest._connection.events, "detected", found.run_id, found.detail, reason=found.reason)
+            assert self._executor is not None  # watch() saw to it
+            self._executor.submit(found, watched.client, watched.checkpoint)
+            self.unwatch(watched.run_id)
 
     async def _look(self, watched: _Watched) -> Detection | None:
         run_id = watched.run_id
@@ -162,8 +169,11 @@ class RecoveryMonitor:
         except (NotFoundError, ResultExpiredError) as error:
             return Detection(run_id=run_id, reason="lost", detail=f"the server does not know it: {error}", error=error)
         except TinkerError as error:
-            tell(self._rest._connection.events, "poll_error", run_id, str(error), error=repr(error))
+            self._could_not_look(run_id, error)
             return None
         if record.corrupted:
             return Detection(run_id=run_id, reason="corrupted", detail="its record says that it is corrupted")
         return None
+
+    def _could_not_look(self, run_id: str, error: Exception) -> None:
+        tell(self._rest._connection.events, "poll_error", run_id, str(error), error=repr(error))
