@@ -93,7 +93,10 @@ def _start() -> EmbeddedService:
             f'base_url="local" needs the local service, which cannot be imported: {error}',
             hint="Install it with: pip install 'tinker-hl[local]'",
         ) from error
-    service: EmbeddedService = embedded.start()
+    try:
+        service: EmbeddedService = embedded.start()
+    except RuntimeError as error:
+        raise ConfigurationError(f'base_url="local": {error}') from error
     return service
 
 

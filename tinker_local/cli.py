@@ -196,7 +196,8 @@ def serve(
         autosave_every=autosave_every,
     )
     runner = asyncio.Runner(loop_factory=_event_loop())
-    with _owned_data_dir(settings.data_dir), _listening(host, port) as listener, runner:
+    owner = os.getppid() if owned else None
+    with _owned_data_dir(settings.data_dir, owner), _listening(host, port) as listener, runner:
         runner.run(_run(settings, engine_kind, listener, drain_seconds, owned=owned))
 
 
@@ -273,9 +274,9 @@ class _DataDirBusy(click.ClickException):
 
 
 @contextlib.contextmanager
-def _owned_data_dir(directory: Path) -> Iterator[None]:
+def _owned_data_dir(directory: Path, owner: int | None) -> Iterator[None]:
     try:
-        with held(directory):
+        with held(directory, owner=owner):
             yield
     except DataDirBusyError as err:
         raise _DataDirBusy(str(err)) from err

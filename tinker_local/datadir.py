@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["DataDirBusyError", "candidates", "held", "is_free"]
+__all__ = ["DataDirBusyError", "candidates", "held", "is_ending", "is_free"]
 
 _LOCK = "lock"
 
@@ -30,8 +30,12 @@ class DataDirBusyError(Exception):
 
 
 @contextlib.contextmanager
-def held(directory: Path) -> Iterator[Path]:
+def held(directory: Path, *, owner: int | None = None) -> Iterator[Path]:
     """Make the folder if need be, readable by its owner only, and have it for oneself.
+
+    Args:
+        directory: the folder.
+        owner: the process that this one ends with; None for no other.
 
     Raises:
         DataDirBusyError: another process has it.
@@ -42,9 +46,9 @@ def held(directory: Path) -> Iterator[Path]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise DataDirBusyError(directory, file.read().strip()) from None
+            raise DataDirBusyError(directory, file.read().partition(" ")[0].strip()) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(str(os.getpid()) if owner is None else f"{os.getpid()} {owner}")
         file.flush()
         yield directory
 
@@ -59,6 +63,22 @@ def is_free(directory: Path) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_ending(directory: Path) -> bool:
+    """Whether somebody has the folder who is about to leave it: the process that it ends with is gone."""
+    if is_free(directory):
+        return False
+    owner = (directory / _LOCK).read_text(errors="replace").partition(" ")[2]
+    if not owner.isdecimal():
+        return False
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def candidates(first: Path) -> Iterator[Path]:

@@ -25,6 +25,14 @@ class Digests:
     def __init__(self) -> None:
         self._known: OrderedDict[str, asyncio.Task[str]] = OrderedDict()
 
+    async def close(self) -> None:
+        """Give up what is being read."""
+        reading = [task for task in self._known.values() if not task.done()]
+        for task in reading:
+            task.cancel()
+        if reading:
+            await asyncio.wait(reading)
+
     async def header(self, name: str, size: int, read: Callable[[], AsyncGenerator[bytes, None]]) -> dict[str, str]:
         """`Repr-Digest` (RFC 9530) of the whole, also where a part is sent; nothing for what is larger than `LARGEST`.
 

@@ -5,6 +5,7 @@ Keys that a person chose pass through the same comparison; how good they are is 
 data folder, so that a hash, or an owner's name, tells nothing to whoever has it and not the folder.
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 import attrs
 
-__all__ = ["PREFIX", "KeyRing", "digest_of", "new_key"]
+__all__ = ["PREFIX", "KeyRing", "digest_of", "key_of", "new_key"]
 
 PREFIX = "tml-"
 """Newer official clients refuse an API key that starts otherwise."""
@@ -22,6 +23,11 @@ PREFIX = "tml-"
 def new_key() -> str:
     """A fresh key."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def key_of(secret: bytes) -> str:
+    """The key that is made of 32 secret bytes: always the same one."""
+    return PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
 
 
 def digest_of(key: str, salt: bytes) -> bytes:

@@ -58,6 +58,7 @@ class Restoration:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self.replay: Replay | None = None
         """Given by who takes calls in."""
 
@@ -83,7 +84,9 @@ class Restoration:
         """The engine lives: bring back what waits for that."""
         for model_id in self._models.restoring:
             earlier = self._tasks.get(model_id)
-            self._tasks[model_id] = asyncio.create_task(self._after(earlier, model_id))
+            task = self._tasks[model_id] = asyncio.create_task(self._after(earlier, model_id))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
 
     async def settled(self) -> None:
         """Return when every run that is being brought back is there, or lost; its calls may still be under way."""
@@ -91,7 +94,7 @@ class Restoration:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        tasks = list(self._tasks.values())
+        tasks = list(self._under_way)  # one that was begun anew may not have ended yet
         for task in tasks:
             task.cancel()
         if tasks:

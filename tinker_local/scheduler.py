@@ -16,7 +16,7 @@ import attrs
 
 from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFaultError
 from tinker_local.errors import DISK_FULL, ApiError, is_disk_full, too_many
-from tinker_local.futures import Answer, Promise
+from tinker_local.futures import Answer, Category, Promise
 
 __all__ = ["DEPTH", "Handover", "Lane", "Mark", "Run", "Samples", "Work", "carried_out", "nothing"]
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 DEPTH = 4
 """Calls of one model that the engine holds: enough that it never idles, few enough that their bodies do not pile up."""
 
+_STOPPED = "the service was stopped before this was done"
 _ATTEMPTS = 3
 """How often a sample is begun that the engine dies of."""
 
@@ -87,7 +88,7 @@ async def carried_out(work: Work) -> None:
         promise.fail(error.text, "user" if error.status < 500 else "server")
     except asyncio.CancelledError:
         if work.lost() is not None:
-            promise.fail("the service was stopped before this was done", "server")
+            promise.fail(_STOPPED, "server")
         raise
     except Exception as error:
         if is_disk_full(error):
@@ -99,9 +100,12 @@ async def carried_out(work: Work) -> None:
 
 
 class Lane:
-    """The work of one model: started in the order in which it was added."""
+    """The work of one model: started in the order in which it was added. Invariant: nothing is under way once `close`
+    has returned.
+    """
 
     def __init__(self) -> None:
+        self._closed = False
         self._queue: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._following: set[asyncio.Task[None]] = set()
@@ -121,15 +125,19 @@ class Lane:
         return self._running
 
     def add(self, work: Work) -> None:
-        """Do this after everything that was added before."""
+        """Do this after everything that was added before; fail it where that is over."""
+        if self._closed:
+            work.promise.fail(_STOPPED, "server")
+            work.end()
+            return
         self._queue.append(work)
         self._start_more()
 
-    def drop(self, error: str) -> None:
+    def drop(self, error: str, category: Category = "user") -> None:
         """Fail what has not begun."""
         dropped, self._queue = self._queue, deque()
         for work in dropped:
-            work.promise.fail(error, "user")
+            work.promise.fail(error, category)
             work.end()
 
     def clear(self) -> None:
@@ -150,8 +158,9 @@ class Lane:
             await asyncio.wait(self._running)
 
     async def close(self) -> None:
-        """Cancel what is under way, fail the rest."""
-        self.drop("the service was stopped before this was done")
+        """Cancel what is under way, fail the rest, and all that a request which is still under way adds."""
+        self._closed = True
+        self.drop(_STOPPED, "server")
         await _cancelled(self._running)
 
     def _start_more(self) -> None:
@@ -208,6 +217,7 @@ class Samples:
         self._most = most
         self._revived = revived
         self._tasks: dict[Promise, asyncio.Task[None]] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -223,7 +233,10 @@ class Samples:
             raise too_many(f"{self._most} samples are under way already; wait a moment, then send this one again")
 
     def start(self, work: Work) -> None:
-        """Do this now, beside the others."""
+        """Do this now, beside the others; fail it once all were given up."""
+        if self._closed:
+            work.promise.fail(_STOPPED, "server")
+            return
         task = asyncio.create_task(
             carried_out(work) if self._revived is None else self._persistent(work, self._revived)
         )
@@ -253,7 +266,8 @@ class Samples:
             self.cancel(promise, error)
 
     async def close(self) -> None:
-        """Give all up."""
+        """Give all up, and what a request that is still under way starts."""
+        self._closed = True
         await _cancelled(self._tasks.values())
 
 

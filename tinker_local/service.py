@@ -6,7 +6,7 @@ It does not know HTTP; `tinker_local.app` puts it behind routes.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from tinker_local.audit import SERVICE, Audit
@@ -173,7 +173,9 @@ class Service:
         await self.samples.close()
         for model in self.models.all():
             self.restoration.engine_died(model)  # the next life of the service goes on with what is open
-            await model.lane.close()
+        await self.models.close()
+        await self.engine_samplers.close()
+        await self.digests.close()
         await self._store_last_requests()
         await self.usage.flush(storage=True)
         await self.traces.close()
@@ -182,11 +184,13 @@ class Service:
 
     def _running(self) -> Iterator[asyncio.Task[None]]:
         yield from self.samples.running
-        for model in self.models.all():
-            yield from model.lane.running
+        yield from self.models.running()
 
-    def in_background(self, work: Any) -> None:
-        """Run a coroutine that nobody waits for; it ends with the service."""
+    def in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine that nobody waits for; it ends with the service, and does not begin once that ends."""
+        if self._closing:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background_ended)

@@ -17,6 +17,7 @@ from tinker_local import durable
 
 __all__ = [
     "API_KEYS",
+    "EMBEDDED_KEY",
     "EXPIRES",
     "LINKS",
     "SECRET_FILE",
@@ -33,6 +34,7 @@ __all__ = [
 SECRET_FILE = "secret"
 """In the data folder: from it every other secret of a service is derived."""
 API_KEYS = "api keys"
+EMBEDDED_KEY = "key of an embedded service"
 LINKS = "links"
 TOKENS = "tokens"
 WEIGHTS_TOKENS = "weights access tokens"

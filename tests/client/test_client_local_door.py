@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from client_bench import KEY, MODEL, SocketService
 
-from tinker_hl import ModelInput, SamplingParams, ServiceClient
+from tinker_hl import ConfigurationError, ModelInput, SamplingParams, ServiceClient
 from tinker_hl.local_door import ENVIRONMENT
 
 
@@ -61,6 +61,19 @@ def test_a_copy_of_its_client_finds_the_key_without_carrying_it(embedded: Embedd
         copy = pickle.loads(content)
         response = copy.sample(ModelInput.from_ints([1]), 1, SamplingParams(max_tokens=3)).result(20)
         assert len(response.sequences[0].tokens) == 3
+
+
+def test_a_service_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        raise RuntimeError("the local service was not ready in time")
+
+    module = types.ModuleType("tinker_local.embedded")
+    module.start = start  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tinker_local.embedded", module)
+    service = ServiceClient(base_url="local")
+    with pytest.raises(ConfigurationError, match="not ready in time"):
+        service.get_server_capabilities()
+    service.close().result(20)
 
 
 def test_base_url_local_comes_from_the_environment_too(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 """One service has a data folder at a time, and its end, however it comes, frees the folder."""
 
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tinker_local.datadir import DataDirBusyError, candidates, held, is_free
+from tinker_local.datadir import DataDirBusyError, candidates, held, is_ending, is_free
 
 HOLDER = """
 import pathlib, sys
@@ -41,6 +42,20 @@ def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         assert directory.stat().st_mode & 0o077 == 0
         assert not is_free(directory)
     assert is_free(directory)
+
+
+def test_whose_owner_is_gone_is_about_to_leave(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    assert not is_ending(tmp_path), "nobody has it"
+    with held(tmp_path, owner=gone.pid):
+        assert is_ending(tmp_path)
+    assert not is_ending(tmp_path), "it left already"
+    for owner in (os.getpid(), None):
+        with held(tmp_path, owner=owner):
+            assert not is_ending(tmp_path)
+            with pytest.raises(DataDirBusyError, match=rf"process {os.getpid()}\) keeps"):
+                held(tmp_path).__enter__()
 
 
 def test_candidates_are_numbered() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,87 @@ def test_each_service_has_a_folder_of_its_own(home: Path, service: EmbeddedServi
         assert capabilities(third, service.api_key) == 401
 
 
+SCRIPT = """
+import sys
+from tinker_hl import ServiceClient
+with ServiceClient(base_url="local") as service:
+    if len(sys.argv) == 1:
+        trainer = service.create_lora_training_client("tinker-hl/tiny", rank=4).result()
+        print(trainer.save_state("kept").result().path)
+    else:
+        trainer = service.create_training_client_from_state_with_optimizer(sys.argv[1]).result()
+        print(trainer.save_state("again").result().path)
+"""
+
+
+def script(home: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TINKER_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env=environment | {"TINKER_HL_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+@pytest.mark.timeout(300)
+def test_a_script_that_runs_again_loads_what_it_saved(tmp_path: Path) -> None:
+    """Each run is a process of its own with a service of its own; the folder is the same."""
+    saved = script(tmp_path)
+    assert script(tmp_path, saved).endswith("/weights/again")
+    assert [folder.name for folder in tmp_path.iterdir()] == ["local"]
+
+
+def test_the_key_belongs_to_the_folder(home: Path) -> None:
+    with embedded.start(engine="null") as first:
+        key = first.api_key
+    with embedded.start(engine="null") as second:
+        assert (second.api_key, second.data_dir) == (key, first.data_dir)
+        assert not second.passing
+    kept = [path for path in first.data_dir.rglob("*") if path.is_file()]
+    assert first.data_dir / "secret" in kept
+    assert not any(key.encode() in path.read_bytes() for path in kept)
+    assert (first.data_dir / "secret").stat().st_mode & 0o077 == 0
+
+
+def test_where_nothing_can_be_kept_it_is_told_and_the_folder_goes_with_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINKER_HL_HOME", str(tmp_path / "file"))
+    with embedded.start(engine="null") as service, embedded.start(engine="null") as other:
+        assert service.passing
+        assert capabilities(service, service.api_key) == 200
+        assert capabilities(other, service.api_key) == 401
+        assert service.data_dir.is_dir()
+        (line, _) = caplog.messages
+        assert str(tmp_path / "file") in line
+        assert str(service.data_dir) in line
+        assert service.api_key not in caplog.text
+    assert not service.data_dir.exists()
+    with pytest.raises(EmbeddedStartError, match=r"cannot keep its data in .*file"):
+        embedded.start(engine="null", data_dir=tmp_path / "file" / "mine")
+
+
+def test_a_passing_folder_goes_with_a_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINKER_HL_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(EmbeddedStartError, match="no such folder"):
+        embedded.start(models=[ModelSource(name="x", path="./nowhere")])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_damaged_secret_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(EmbeddedStartError, match=r"no secret in .* is not 32 bytes long"):
+        embedded.start(engine="null", data_dir=tmp_path)
+
+
 def test_a_folder_taken_in_the_last_moment_is_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "is_free", lambda directory: True)
     with held(home / "local"), embedded.start(engine="null") as service:
@@ -110,6 +192,9 @@ def test_it_ends_with_its_owner_however_that_ends(home: Path, end: str, forked: 
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.wait(60)
+        if not forked:  # and who starts again at once waits for it
+            with embedded.start(engine="null") as again:
+                assert again.data_dir == home / "local"
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(pid).wait(30)
         assert is_free(home / "local")

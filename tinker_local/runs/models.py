@@ -4,7 +4,7 @@ Pure bookkeeping: weights are in the engine. A model that an earlier life of the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -139,6 +139,8 @@ class Models:
         self._life = life
         self.unnumbered_before = unnumbered
         self._models: dict[str, Model] = {}
+        self._leaving: list[Lane] = []
+        """Of models that were forgotten while something of theirs was with the engine, which ends by itself."""
         self._quota = Quota("models", most, "max_models", "unload some, or finish their session")
         self.restoring: dict[str, str] = {}
         """Models that are being brought back, and why, for people; until they are, their clients wait."""
@@ -216,8 +218,21 @@ class Models:
 
     def forget(self, model: Model) -> None:
         """Its session is over."""
+        self._leaving = [lane for lane in self._leaving if lane.running]
+        if model.lane.running:
+            self._leaving.append(model.lane)
         if self._models.pop(model.model_id, None) is not None and not model.unloaded:
             self._quota.fewer(model.record.owner)
+
+    def running(self) -> Iterator["asyncio.Task[None]"]:
+        """What is with the engine, of forgotten models too."""
+        for lane in [*self._leaving, *(model.lane for model in self._models.values())]:
+            yield from lane.running
+
+    async def close(self) -> None:
+        """Cancel what is under way, and let nothing begin."""
+        for lane in [*self._leaving, *(model.lane for model in self._models.values())]:
+            await lane.close()
 
     def check_restored(self, model_id: str) -> None:
         """Raises `ApiError` 503 while a model is being brought back, for anything but its own earlier calls."""

@@ -91,6 +91,14 @@ class EngineSamplers:
     def __len__(self) -> int:
         return len(self._held)
 
+    async def close(self) -> None:
+        """Give up what is being made."""
+        making = [held.making for held in self._held.values() if held.making is not None]
+        for task in making:
+            task.cancel()
+        if making:
+            await asyncio.wait(making)
+
     def hold(self, source: Source) -> None:
         """One more user."""
         self._held.setdefault(source.key, _Held(source)).users += 1

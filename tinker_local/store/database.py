@@ -44,6 +44,7 @@ class Database:
         self._reading = _connect(path)
         self._reading.executescript(schema)
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._closed = False
         self._awaited = threading.Event()
         """Set when somebody waits for what was put into the queue."""
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
@@ -64,10 +65,14 @@ class Database:
     def begin(self, make: Callable[[], Sequence[Statement]]) -> "asyncio.Future[None]":
         """`write` what `make` returns, which the writing thread calls: it may take a while.
 
-        Its place among the writes is that of this call. The future ends with what `make` raises, or `sqlite3.Error`.
+        Its place among the writes is that of this call. The future ends with what `make` raises, or `sqlite3.Error`,
+        which it does also once the file is closed.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
+        if self._closed:
+            done.set_exception(sqlite3.ProgrammingError("the service was stopped, and its store is closed"))
+            return done
         self._writes.put(_Write(make, done, loop))
         self._awaited.set()
         return done
@@ -81,7 +86,8 @@ class Database:
         self._writes.put(_Write(make))
 
     def close(self) -> None:
-        """Finish the writes that wait, then close the file."""
+        """Finish the writes that wait, then close the file. To be called where `begin` is, or after all of it."""
+        self._closed = True
         self._writes.put(None)
         self._awaited.set()
         self._writer.join()
