@@ -160,6 +160,9 @@ class Lane:
     async def close(self) -> None:
         """Cancel what is under way, fail the rest, and all that a request which is still under way adds."""
         self._closed = True
+        if self._behind is not None:  # what has not called the engine yet would begin it on its way out
+            self._queue.appendleft(self._behind)
+            self._behind = None
         self.drop(_STOPPED, "server")
         await _cancelled(self._running)
 

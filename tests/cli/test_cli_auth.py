@@ -34,7 +34,6 @@ def typed(monkeypatch: pytest.MonkeyPatch, service: embedded.EmbeddedService) ->
 def test_login_use_and_logout(line: Line, home: Path, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = line.json("auth", "status", code=1)
     assert (told["credentials_available"], told["accessible"]) == (False, False)
-    monkeypatch.setattr(sessionless, "_shared", {})  # a command is a process of its own
     out, err = line.both("auth", "login")
     assert typed not in out + err
     store = CredentialStore(home / ".tinker" / "credentials.json")

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -30,6 +31,7 @@ from tinker_hl import (
 from tinker_hl.clients import sessionless
 from tinker_hl.clients.rest import TRACE_DEADLINE, TRACE_POLL_SECONDS
 from tinker_hl.connection import Connection
+from tinker_hl.credentials import CredentialStore, StoredKey
 from tinker_hl.retry import InstantClock
 from tinker_hl.transport import AsgiTransport
 from tinker_hl.transport.base import Request, Response
@@ -417,6 +419,36 @@ def test_the_process_has_one_connection_for_an_address_and_a_key(kind: Any, monk
     assert "tml-a" not in repr(sessionless._shared)
     with pytest.raises(ValueError, match="not both"):
         kind(first._connection, api_key="tml-a")
+
+
+@pytest.mark.parametrize("kind", [RestClient, AdminClient])
+def test_what_is_told_later_in_a_process_counts_from_then_on(
+    kind: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A login, another login, another variable: none is hidden by the connection of before."""
+    monkeypatch.setattr(sessionless, "_shared", {})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("TINKER_API_KEY", "TINKER_CREDENTIAL_CMD", "TINKER_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def made() -> Connection:
+        connection: Connection = kind(base_url="http://127.0.0.1:9")._connection
+        assert connection is kind(base_url="http://127.0.0.1:9")._connection
+        return connection
+
+    store, keyless = CredentialStore(), made()
+    connections = [keyless]
+    for key in ("tml-first", "tml-second"):
+        store.add("mine", StoredKey(key=key, name="mine"), default=True)
+        connections.append(made())
+        assert connections[-1].credential.origin == (str(store.path), key)
+    monkeypatch.setenv("TINKER_CREDENTIAL_CMD", "echo tml-third")
+    connections.append(made())
+    monkeypatch.setenv("TINKER_TIMEOUT", "7")
+    connections.append(made())
+    assert connections[-1].settings["timeout"] == 7.0
+    assert len({id(connection) for connection in connections}) == 5
+    assert "tml-" not in repr(sessionless._shared)
 
 
 def test_threads_that_ask_at_once_share_it(monkeypatch: pytest.MonkeyPatch) -> None:

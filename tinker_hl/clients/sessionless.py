@@ -4,13 +4,13 @@ It knows nothing of particular calls.
 """
 
 import hashlib
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from tinker_hl.configuration.settings import read_settings
 from tinker_hl.connection import Connection
-from tinker_hl.credentials import resolve_base_url
+from tinker_hl.credentials import find_source, resolve_base_url
 from tinker_hl.errors import APIResponseValidationError, ResponseInfo
 from tinker_hl.futures import APIFuture
 from tinker_hl.retry import LoopClock, default_clock
@@ -21,8 +21,6 @@ __all__ = ["SessionlessClient", "parsed"]
 
 A = TypeVar("A", bound=Answer)
 
-CREDENTIAL_VARIABLES = ("TINKER_API_KEY", "TINKER_CREDENTIAL_CMD")
-
 _shared: dict[tuple[str, str], Connection] = {}
 _lock = threading.Lock()
 
@@ -30,8 +28,8 @@ _lock = threading.Lock()
 class SessionlessClient:
     """Making one makes no request, and starts no session.
 
-    Invariant: all that are made from one address and key use one connection, which lives as long as the process. One
-    that is made from another client's connection shares that client's end.
+    Invariant: all that are made from one address, key and environment use one connection, which lives as long as the
+    process. One that is made from another client's connection shares that client's end.
 
     Args:
         _holder: A connection to share, as `ServiceClient.create_rest_client` hands it over; None for the process's own.
@@ -80,14 +78,17 @@ class SessionlessClient:
 
 
 def _of_this_process(base_url: str | None, api_key: str | None) -> Connection:
-    """The one connection for this address and key."""
-    sources = [api_key] if api_key else [os.environ.get(name, "") for name in CREDENTIAL_VARIABLES]
+    """The one connection for what a client is told here and now: another login or another variable makes another."""
+    clock, address = default_clock(), resolve_base_url(base_url)
+    source = find_source(api_key, address, clock, lambda notice, level: None)
+    settings = read_settings()
+    told = [source.origin, source.identity, *((name, setting.value) for name, setting in settings.all.items())]
     # The key itself is not kept a second time.
-    which = resolve_base_url(base_url), hashlib.sha256(repr(sources).encode()).hexdigest()
+    which = address, hashlib.sha256(repr(told).encode()).hexdigest()
     with _lock:
-        connection = _shared.get(which) if isinstance(default_clock(), LoopClock) else None
+        connection = _shared.get(which) if isinstance(clock, LoopClock) else None
         if connection is None or connection.closed:
-            connection = Connection(base_url, api_key)
+            connection = Connection(base_url, api_key, settings=settings)
             if isinstance(connection.clock, LoopClock):  # a test's clock ends with the test
                 _shared[which] = connection
     return connection
