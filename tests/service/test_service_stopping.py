@@ -11,7 +11,7 @@ from service_bench import Api, Bench, GatedEngine, pass_body
 from tinker_local.digests import Digests
 from tinker_local.engine.protocol import EngineDiedError
 from tinker_local.futures import Answer, JsonAnswer, Promise
-from tinker_local.scheduler import Lane, Samples, Work
+from tinker_local.scheduler import Handover, Lane, Samples, Work
 from tinker_local.store.database import Database
 
 
@@ -97,6 +97,21 @@ def test_a_lane_and_the_samples_end_what_they_began() -> None:
         for one in began:
             assert one.answer is not None
             assert one.answer.failed
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(story())
+
+
+def test_what_follows_a_work_that_has_not_called_the_engine_does_not_begin_on_its_way_out() -> None:
+    async def story() -> None:
+        lane, first, behind = Lane(), promise(), promise()
+        lane.follow = lambda work: Work(behind, forever) if work.promise is first else None
+        lane.add(Work(first, forever, handover=Handover()))
+        await asyncio.sleep(0)
+        await lane.close()
+        for failed in (first, behind):
+            assert failed.answer is not None
+            assert failed.answer.failed
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(story())
