@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.set-up
 HANDWRITTEN := tinker_hl tinker_local scripts benchmarks examples
 
-.PHONY: help demo test setup check cli-reference generate generate-check spec-diff format official probe bench compatibility checklist promises clean
+.PHONY: help demo test setup check cli-reference reference generate generate-check spec-diff format official probe bench compatibility checklist promises clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,16 @@ check: setup generate-check ## Lint, type-check, and hold the layers and the spe
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/lint_spec.py
 	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/api_reference.py --check
+	$(BIN)/python scripts/names_reference.py --check
 	$(BIN)/python scripts/compatibility.py --check --faults
 
 cli-reference: setup ## Write docs/cli.md from the commands themselves
 	$(BIN)/python scripts/cli_reference.py
+
+reference: setup ## Write docs/api.md from the spec and docs/reference.md from the code
+	$(BIN)/python scripts/api_reference.py
+	$(BIN)/python scripts/names_reference.py
 
 generate: setup ## Make generated/ from openapi.yaml and proto/
 	$(BIN)/python scripts/generate.py
