@@ -65,7 +65,10 @@ def kept_secret(path: Path) -> bytes:
         aside.unlink()
     secret = path.read_bytes()
     if len(secret) != _SECRET_BYTES:
-        raise ValueError(f"{path} is not {_SECRET_BYTES} bytes long; delete it, and links made before end")
+        raise ValueError(
+            f"{path} is not {_SECRET_BYTES} bytes long; restore it, or delete it and make new keys: those of the "
+            'folder, links, and what base_url="local" saved there are then not known again'
+        )
     return secret
 
 

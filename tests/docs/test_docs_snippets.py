@@ -1,6 +1,5 @@
 """Every Python snippet of the docs runs as it stands: those of a page one after the other, as a reader would."""
 
-import itertools
 import os
 import re
 import subprocess
@@ -39,22 +38,3 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
 
 def test_the_pages_that_people_start_with_have_snippets() -> None:
     assert {"quickstart", "client", "local-service"} <= {page.stem for page in PAGES}
-
-
-COMMAND = re.compile(r"^(?:\.venv/bin/)?tinker-hl (\w+)(.*?)(?:\s#.*)?$", re.MULTILINE)
-
-
-def test_every_option_that_the_pages_name_exists() -> None:
-    """Options of `tinker-hl`, as the pages write them in shell blocks."""
-    used = {found for page in DOCS.glob("*.md") for found in COMMAND.findall(page.read_text(encoding="utf-8"))}
-    assert {"serve", "train"} <= {command for command, _ in used}
-    for command, words in used:
-        arguments = list(itertools.takewhile(lambda word: not word.startswith("-"), words.split()))
-        helped = subprocess.run(
-            [Path(sys.executable).parent / "tinker-hl", command, *arguments, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        named = {word for word in words.split() if word.startswith("--")}
-        assert {option for option in named if option not in helped.stdout} == set(), command
