@@ -25,6 +25,8 @@ class FakeHub:
     """What was uploaded by LFS, by SHA-256."""
     messages: list[str] = attrs.field(factory=list)
     writes: int = 0
+    card_status: int = 0
+    """What is answered instead of a model card; 0 for the card."""
 
 
 @contextmanager
@@ -42,6 +44,8 @@ def running_hub() -> Iterator[FakeHub]:
             found = re.fullmatch(r"/(\w[\w.-]*/\w[\w.-]*)/resolve/[^/]+/(.+)", self.path)
             if found is None:
                 return self.answer(404, {"error": "?"})
+            if hub.card_status and found[2] == "README.md":
+                return self.answer(hub.card_status, {"error": "not now"})
             files = hub.repositories.get(found[1])
             if files is None:
                 return self.answer(404, {"error": "no repository"}, {"X-Error-Code": "RepoNotFound"})

@@ -82,6 +82,22 @@ def test_a_repository_with_another_checkpoint_is_refused_and_the_same_one_is_upd
     assert hub.writes == writes
 
 
+def test_a_repository_that_cannot_be_looked_at_is_left_alone(
+    hub: FakeHub, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that fails for a moment says nothing of what the repository holds; `HF_HUB_OFFLINE=1` is obeyed."""
+    pushed(hub, adapter)
+    writes = hub.writes
+    hub.card_status = 501
+    with pytest.raises(PublishError, match="could not be looked at"):
+        pushed(hub, adapter, tinker_path=PATH + "-2")
+    hub.card_status = 0
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PublishError):
+        pushed(hub, adapter, "me/new")
+    assert hub.writes == writes
+
+
 def test_patterns_cards_and_pull_requests(hub: FakeHub, adapter: Path) -> None:
     done = pushed(hub, adapter, model_card=False, ignore_patterns=["*.json"], create_pr=True, private=False)
     assert list(done.files) == ["adapter_model.safetensors"]

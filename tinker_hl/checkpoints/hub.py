@@ -133,6 +133,10 @@ def _refuse_another(api: Any, hub: Any, repository: str, revision: str | None, t
     with tempfile.TemporaryDirectory(prefix="tinker-hl-card-") as work:
         try:
             path = api.hf_hub_download(repository, CARD, revision=revision, local_dir=work)
+        except hub.errors.LocalEntryNotFoundError as error:
+            # Nobody answered, or with a failure: that is no repository without a card, though the library's error says
+            # so by its class.
+            raise PublishError(f"what {repository} holds could not be looked at: {error}") from error
         except (hub.errors.EntryNotFoundError, hub.errors.RepositoryNotFoundError, hub.errors.RevisionNotFoundError):
             return
         found = _PATH_LINE.search(Path(path).read_text(encoding="utf-8", errors="replace"))
