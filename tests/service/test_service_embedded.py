@@ -137,7 +137,7 @@ def test_where_nothing_can_be_kept_it_is_told_and_the_folder_goes_with_the_servi
         assert capabilities(service, service.api_key) == 200
         assert capabilities(other, service.api_key) == 401
         assert service.data_dir.is_dir()
-        (line, _) = caplog.messages
+        line, _ = [record.getMessage() for record in caplog.records if record.name == "tinker_local.embedded"]
         assert str(tmp_path / "file") in line
         assert str(service.data_dir) in line
         assert service.api_key not in caplog.text
