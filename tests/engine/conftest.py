@@ -87,6 +87,15 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose first layer sees the last 6 positions alone, which scales its embeddings and caps nothing."""
+    config = transformers.Gemma3TextConfig(
+        sliding_window=6, layer_types=["sliding_attention", "full_attention"], query_pre_attn_scalar=8, **SHAPE
+    )
+    return _save(tmp_path_factory.mktemp("gemma"), config)
+
+
+@pytest.fixture(scope="session")
 def _loaded(qwen: Path, llama: Path) -> EngineCore:
     core = EngineCore()
     sources = [ModelSource(name="qwen", path=str(qwen), aliases=("q",)), ModelSource(name="llama", path=str(llama))]

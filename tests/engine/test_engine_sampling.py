@@ -20,6 +20,7 @@ from tinker_local.engine.protocol import (
     TrainingDatum,
     UserFaultError,
 )
+from tinker_local.settings import ModelSource
 
 MakeData = Callable[..., list[TrainingDatum]]
 CONTEXT = 64
@@ -99,6 +100,21 @@ def test_greedy_is_the_naive_loop(ready: EngineCore, qwen: Path) -> None:
         assert output.sequences[0].tokens.tolist() == tokens
         np.testing.assert_allclose(output.sequences[0].logprobs, logprobs, atol=2e-5)
         assert output.sequences[0].stop_reason == "length"
+
+
+def test_layers_that_see_a_window_alone_sample_as_the_plain_model_does(gemma: Path) -> None:
+    """Prompts shorter and longer than the window of 6, in one batch whose columns are no row's own positions."""
+    core = EngineCore()
+    core.start([ModelSource(name="gemma", path=str(gemma))], None, "cpu", None)
+    core.create_sampler("s", "gemma", None, None)
+    jobs = [
+        SampleJob(job_id=str(n), sampler_id="s", prompt=prompt(n, n), max_tokens=12, temperature=0.0, stop_at_eos=False)
+        for n in (2, 5, 9, 17)
+    ]
+    for job, output in zip(jobs, run_jobs(core, jobs, stagger=2), strict=True):
+        tokens, logprobs = naive_greedy(gemma, job.prompt.tolist(), 12)
+        assert output.sequences[0].tokens.tolist() == tokens
+        np.testing.assert_allclose(output.sequences[0].logprobs, logprobs, atol=2e-5)
 
 
 @pytest.mark.parametrize("sampler", ["s", "t"])
