@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service_bench import SOURCES, Api, Bench, GatedEngine
 
-from tinker_local.engine.protocol import BaseModelInfo, EngineError
+from tinker_local.engine.protocol import BaseModelInfo, EngineDiedError, EngineError
 
 
 class MortalEngine(GatedEngine):
@@ -40,6 +40,28 @@ def test_what_was_under_way_ends_and_names_the_newest_checkpoint(bench: Bench) -
     for promise in (*open_ones, held):
         failure = api.result(promise)
         assert (failure["category"], newest in failure["error"]) == ("server", True), failure
+
+
+class DyingEngine(MortalEngine):
+    """An engine that dies of being told to free a sampler."""
+
+    async def unload_sampler(self, sampler_id: str) -> None:
+        self.die()
+        raise EngineDiedError("it died of it")
+
+
+def test_a_session_ends_as_a_whole_though_the_engine_dies_of_it(bench: Bench) -> None:
+    api = bench.start(DyingEngine())
+    session_id = api.session()
+    model_id = api.model(session_id)
+    saved = api.result(api.ok("save_weights_for_sampler", body={"model_id": model_id, "seq_id": 1, "path": "a"}))[
+        "path"
+    ]
+    for number, on in enumerate(({"base_model": "null/base"}, {"model_path": saved})):
+        api.result(api.sample(api.sampler(session_id, number, **on)))
+    api.ok("finish_session", path={"session_id": session_id}, body={"reason": {"type": "success"}})
+    assert not len(api.service.engine_samplers)
+    assert not api.service.samplers.of_session(session_id)
 
 
 def test_a_lost_model_says_so_to_each_request_and_a_new_one_works(bench: Bench) -> None:

@@ -5,12 +5,13 @@ weights, and freed with the last of them. Weights that were only ever in the eng
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from tinker_local.engine.protocol import EngineError, UserFaultError
+from tinker_local.engine.protocol import EngineDiedError, EngineError, UserFaultError
 from tinker_local.errors import bad_request, not_found
 from tinker_local.runs.quota import Quota
 from tinker_local.runs.sessions import Sessions
@@ -130,7 +131,8 @@ class EngineSamplers:
             if source.key in self._held:
                 return  # somebody has come meanwhile, who needs it
         if held.life == self._supervision.life and self._supervision.ready:
-            await self._supervision.engine.unload_sampler(source.key)
+            with contextlib.suppress(EngineDiedError):  # what it had died with it
+                await self._supervision.engine.unload_sampler(source.key)
 
     async def ready(self, source: Source) -> None:
         """Return when the engine can sample from it.
