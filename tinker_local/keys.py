@@ -35,7 +35,8 @@ def digest_of(key: str, salt: bytes) -> bytes:
 
     It is asked for with every request, so what depends on the salt alone is kept; `hmac` begins anew each time.
     """
-    inner, outer = (begun.copy() for begun in _begun(salt))
+    begun_inner, begun_outer = _begun(salt)
+    inner, outer = begun_inner.copy(), begun_outer.copy()
     inner.update(key.encode())
     outer.update(inner.digest())
     return outer.digest()

@@ -54,6 +54,8 @@ class Share:
 
     def reach(self, size: int) -> None:
         """It has this many bytes. Raises `ApiError` 429 if it would grow, and there is no room."""
+        if size == self.size:
+            return
         if size > self.size and size > self._free and self.beyond:
             raise too_many(
                 f"requests under way have {self._whole.most} bytes already (max_bytes_under_way); send this again in a "
@@ -94,8 +96,9 @@ class Share:
 
     def release(self) -> None:
         """It needs nothing any more."""
-        self.go()
-        self.take(0)
+        if self.size:
+            self.go()
+            self.take(0)
         if self.on_release is not None:
             self.on_release()
             self.on_release = None

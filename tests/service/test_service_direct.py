@@ -44,6 +44,13 @@ async def refuse(request: Request) -> Response:
     raise NamedFaultError("no")
 
 
+async def headers(request: Request) -> Response:
+    """What is asked of headers: one of several, one in another case, the rest of them, and some that are not there."""
+    asked = request.headers
+    found = [asked.get("x-twice"), asked.get("X-Twice", "none"), asked["x-twice"], asked.getlist("x-twice")]
+    return PlainTextResponse(repr([*found, asked.get("x-none"), asked.get("x-none", "none"), "x-none" in asked]))
+
+
 async def break_down(request: Request) -> Response:
     raise RuntimeError("unexpected")
 
@@ -58,6 +65,7 @@ async def cut_short(request: Request) -> Response:
 
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/echo": echo,
+    "/headers": headers,
     "/refuse": refuse,
     "/break": break_down,
     "/cut": cut_short,
@@ -81,7 +89,8 @@ async def answers(method: str, path: str) -> list[tuple[int, bytes] | str]:
         transport = httpx.ASGITransport(app(direct=direct), raise_app_exceptions=path != "/break")
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             try:
-                answer = await client.request(method, path, content=b"body", params={"q": "question"})
+                twice = [("X-Twice", "first"), ("x-twice", "second")]
+                answer = await client.request(method, path, content=b"body", params={"q": "question"}, headers=twice)
                 found.append((answer.status_code, answer.content))
             except (FaultError, RuntimeError) as error:
                 found.append(repr(error))
@@ -92,6 +101,7 @@ async def answers(method: str, path: str) -> list[tuple[int, bytes] | str]:
     ("method", "path", "expected"),
     [
         ("POST", "/echo", (200, b"body question")),
+        ("POST", "/headers", (200, b"['first', 'first', 'first', ['first', 'second'], None, 'none', False]")),
         ("POST", "/refuse", (418, b"/refuse: no")),
         ("POST", "/break", (500, b"failed")),
         ("GET", "/echo", (405, b"Method Not Allowed")),
