@@ -43,8 +43,9 @@ def torch() -> str:
     (weight @ torch.ones(8)).sum().backward()  # type: ignore[no-untyped-call]
     if weight.grad is None or not torch.equal(weight.grad, torch.ones(8, 8)):
         raise RuntimeError("the gradient of a product is wrong: install torch anew")
+    threads = torch.get_num_threads()
     devices = f"CUDA: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU"
-    return f"{torch.__version__}, {devices}, {torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {devices}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def memory() -> str:
@@ -110,7 +111,7 @@ def clock() -> str:
     now = time.time()
     if now < _EPOCH:
         raise RuntimeError(f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now))}; set it: links end by it")
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 CHECKS: Mapping[str, Callable[[], str]] = {

@@ -10,6 +10,7 @@ import pytest
 from fake_hub import FakeHub, running_hub
 
 from tinker_hl.checkpoints import Adapter, AdapterError, LoraPair, PublishError, push, repository_name
+from tinker_hl.checkpoints.hub import require_token
 
 # huggingface_hub uploads in a way that httpx will take away; it pins the httpx that it works with.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -67,6 +68,18 @@ def test_a_dry_run_changes_nothing(hub: FakeHub, adapter: Path) -> None:
     assert plan.commit_url is None
     assert PATH in plan.card
     assert hub.writes == 0
+
+
+def test_a_dry_run_needs_no_token_and_asks_nothing(
+    hub: FakeHub, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    plan = pushed(hub, adapter, "somebody/else", token=None, dry_run=True)
+    assert (plan.asked_hub, hub.writes) == (False, 0)
+    assert pushed(hub, adapter, dry_run=True).asked_hub
+    with pytest.raises(PublishError, match="no token"):
+        require_token(None)
+    require_token("hf_x")
 
 
 def test_a_repository_with_another_checkpoint_is_refused_and_the_same_one_is_updated(

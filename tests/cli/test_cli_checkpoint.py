@@ -262,7 +262,7 @@ def test_prune_by_policy(line: Line) -> None:
     best = [*words[:4], "--keep-best", "1", "--best-by", "loss", "--dry-run"]
     kept = [one["checkpoint"]["tinker_path"] for one in line.json(*best)["checkpoints"] if one["keep"]]
     assert kept == [paths[4]]
-    line("checkpoint", "prune", "--dry-run", code=2)
+    assert "--keep-last, --keep-every or --keep-best" in line.both("checkpoint", "prune", "--dry-run", code=2)[1]
 
 
 def test_diff_of_folders_and_checkpoints(line: Line, tmp_path: Path) -> None:
@@ -307,6 +307,18 @@ def test_push_to_the_hub(line: Line) -> None:
         assert "Traceback" not in refused.stderr
 
 
+def test_publishing_without_a_token_stops_before_the_checkpoint_is_fetched(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    nowhere = "tinker://nobody:train:0/sampler_weights/x"
+    assert "there is no token for the hub" in line.both("checkpoint", "push-hf", nowhere, code=1)[1]
+    out, err = line.both("checkpoint", "push-hf", line.checkpoint("dry", "--kind", "sampler"), "--dry-run")
+    assert "adapter_model.safetensors" in out
+    assert "without a token nothing was asked" in err
+
+
 def test_export_as_peft(line: Line, tmp_path: Path) -> None:
     path = line.checkpoint("final", "--kind", "sampler")
     told = line.json("checkpoint", "export", path, str(tmp_path / "peft"), "--base-model", "me/base")
@@ -317,3 +329,5 @@ def test_export_as_peft(line: Line, tmp_path: Path) -> None:
     words = ["checkpoint", "import", str(tmp_path / "peft"), "--base-model", MODEL, "--name", "back"]
     assert line.json(*words)["tinker_path"].endswith("/weights/back")
     assert "Error: " in line.both("checkpoint", "import", str(tmp_path), "--base-model", MODEL, code=1)[1]
+    words = ["checkpoint", "import", str(tmp_path / "peft"), "--base-model", "nope"]
+    assert "peft: base model 'nope' is not served here" in line.both(*words, code=1)[1]

@@ -51,8 +51,10 @@ def test_lint_of_a_good_file_is_quiet(line: Line, tmp_path: Path) -> None:
     out, err = line.both("lint", str(good), "--vocab-size", "5", "--strict")
     assert (out, err) == ("", "Nothing is wrong.\n1 line: 0 errors, 0 warnings, 0 notes.\n")
     good.write_text(good.read_text() + "\n" + good.read_text())
-    assert "duplicate" in line("lint", str(good))
+    assert "the same as line 1" in line("lint", str(good))
     line("lint", str(good), "--strict", code=1)
+    good.write_text("\n")
+    assert "nothing in it" in line.both("lint", str(good), code=2)[1]
 
 
 @pytest.mark.usefixtures("offline")
@@ -67,7 +69,8 @@ def test_pairs_are_read_with_a_tokenizer_from_a_folder(line: Line) -> None:
 def test_plan_with_the_servers_model(line: Line, reached: str) -> None:
     shown = line("plan", str(PIG_LATIN), "--model", MODEL, "--batch-size", "64")
     assert "Datums           2,335" in shown
-    assert "Requests         37, at most 1 a step" in shown
+    assert "Steps            37, of 64 datums at most" in shown
+    assert "Requests         37, 1 a step at most" in shown
     told = line.json("plan", str(PIG_LATIN), "--model", MODEL, "--batch-size", "64", "--max-items", "16")
     assert (told["steps"], told["most_requests_a_step"], told["requests"]) == (37, 4, 146)
 

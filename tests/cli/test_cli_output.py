@@ -63,6 +63,28 @@ def test_nothing_is_cut_off_and_lines_fit_where_they_can(rows: list[tuple[str, s
             assert output._cells(text) <= width or len(pieces) == 1 or not text.startswith("  "), text
 
 
+WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=12), min_size=1, max_size=12).map(" ".join)
+
+
+@given(st.lists(st.tuples(CELLS, WORDS), min_size=1, max_size=4), st.integers(20, 120))
+def test_prose_goes_on_below_and_loses_no_word(rows: list[tuple[str, str]], width: int) -> None:
+    lines = table(["Name", "What"], rows, [False, False], width=width, wraps=[False, True])
+    shown = "\n".join(lines)
+    # Blocks put a title before it, tables a name; both break between words.
+    assert sum(len(text.split()) for _, text in rows) <= len(shown.split())
+    if lines[0].startswith("Name"):
+        assert max(output._cells(text) for text in lines) <= width
+
+
+def test_prose_is_broken_where_a_table_is_wide_and_a_path_never() -> None:
+    path = f"tinker://{'x' * 60}"
+    prose = "what was found is told here in some more words"
+    lines = table(["Rule", "What"], [["a", prose]], [False, False], width=30, wraps=[False, True])
+    assert lines == ["Rule  What", "a     what was found is told", "      here in some more words"]
+    lines = table(["Rule", "Path", "What"], [["a", path, prose]], [False] * 3, width=40, wraps=[False, False, True])
+    assert lines == ["a", f"  Path: {path}", "  What: what was found is told here in", "    some more words"]
+
+
 def test_columns_stand_under_one_another_whatever_the_letters() -> None:
     lines = table(["Name", "Size"], [["模型", "1 KB"], ["abc", "22 KB"]], [False, True], width=None)
     assert lines == ["Name   Size", "模型   1 KB", "abc   22 KB"]

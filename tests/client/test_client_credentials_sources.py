@@ -106,7 +106,7 @@ def test_a_local_service_asks_for_no_credential(monkeypatch: pytest.MonkeyPatch)
 def test_no_credential_names_all_ways_to_give_one() -> None:
     with pytest.raises(tinker_hl.ConfigurationError) as caught:
         source()
-    for way in ("TINKER_API_KEY", "api_key=", "TINKER_CREDENTIAL_CMD", "tinker auth login"):
+    for way in ("TINKER_API_KEY", "api_key=", "TINKER_CREDENTIAL_CMD", "tinker-hl auth login"):
         assert way in str(caught.value)
 
 

@@ -18,7 +18,7 @@ from tinker_hl.checkpoints.errors import PublishError
 from tinker_hl.checkpoints.export import export_peft
 from tinker_hl.errors import ConfigurationError
 
-__all__ = ["Pushed", "push", "repository_name"]
+__all__ = ["Pushed", "push", "repository_name", "require_token"]
 
 CARD: Final = "README.md"
 _PATH_LINE: Final = re.compile(r"^tinker_path:\s*[\"']?(\S+?)[\"']?\s*$", re.MULTILINE)
@@ -36,6 +36,8 @@ class Pushed:
     commit_url: str | None
     """None in a dry run."""
     pull_request_url: str | None = None
+    asked_hub: bool = True
+    """False in a dry run without a token: the hub was not asked whether the repository holds another checkpoint."""
 
 
 def push(
@@ -73,7 +75,7 @@ def push(
         model_card: Whether to write `README.md`.
         token: None for `HF_TOKEN`, or the login of `hf auth login`.
         endpoint: None for `HF_ENDPOINT`, or the public hub.
-        dry_run: Look, and change nothing.
+        dry_run: Look, and change nothing. It needs no token.
 
     Raises:
         AdapterError: There is no plain LoRA adapter.
@@ -91,6 +93,8 @@ def push(
         if card is not None:
             (folder / CARD).write_text(card, encoding="utf-8")
         files = _chosen(folder, allow_patterns, ignore_patterns)
+        if dry_run and not _has_token(hub, token):
+            return Pushed(repository=repository, files=files, card=card, commit_url=None, asked_hub=False)
         try:
             _refuse_another(api, hub, repository, revision, tinker_path)
             if dry_run:
@@ -111,12 +115,34 @@ def push(
                 f"the hub refused {repository}: {error}", hint="check the token (HF_TOKEN) and the repository's name"
             ) from error
         except hub.errors.LocalTokenNotFoundError as error:
-            raise PublishError("there is no token for the hub", hint="set HF_TOKEN, or run hf auth login") from error
+            raise _no_token() from error
         except (ValueError, RuntimeError, OSError) as error:  # a name that no repository can have, a broken upload
             raise PublishError(f"{repository} could not be published: {error}") from error
     return Pushed(
         repository=made.repo_id, files=files, card=card, commit_url=commit.commit_url, pull_request_url=commit.pr_url
     )
+
+
+def require_token(token: str | None = None) -> None:
+    """Refuse early, before anything large is fetched.
+
+    Args:
+        token: As for `push`.
+
+    Raises:
+        PublishError: There is none.
+        ConfigurationError: huggingface_hub is not installed.
+    """
+    if not _has_token(_library(), token):
+        raise _no_token()
+
+
+def _has_token(hub: Any, token: str | None) -> bool:
+    return bool(token or hub.get_token())
+
+
+def _no_token() -> PublishError:
+    return PublishError("there is no token for the hub", hint="set HF_TOKEN, or run hf auth login")
 
 
 def repository_name(tinker_path: str, base_model: str) -> str:

@@ -79,7 +79,8 @@ def import_adapter(
         return APIFuture(_send(service, body)).result(timeout)
     except APIStatusError as error:
         if error.status_code in _REFUSED:
-            raise AdapterError(f"the server refused the adapter in {folder}: {error.message}") from error
+            said = error.body.get("detail") if isinstance(error.body, dict) else None
+            raise AdapterError(f"the server refused the adapter in {folder}: {said or error.message}") from error
         if error.status_code in _NOT_OFFERED and not _told(error):
             raise CheckpointError(
                 "the server takes no adapters that were trained elsewhere",

@@ -24,10 +24,10 @@ class Shown:
 
 COLUMNS: "tuple[Column[Shown], ...]" = (
     Column("Setting", lambda setting: setting.name),
-    Column("Value", lambda setting: "-" if setting.value is None else setting.value),
+    Column("Value", lambda setting: "-" if setting.value is None else setting.value, wraps=True),
 )
 ORIGIN: "Column[Shown]" = Column(
-    "Origin", lambda setting: f"{setting.origin} ({setting.place})" if setting.place else setting.origin
+    "Origin", lambda setting: f"{setting.origin} ({setting.place})" if setting.place else setting.origin, wraps=True
 )
 
 

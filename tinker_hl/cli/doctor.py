@@ -14,7 +14,7 @@ import click
 
 from tinker_hl.cli.failures import FAILED
 from tinker_hl.cli.forms import form, format_option
-from tinker_hl.cli.output import print_json, print_record, styled
+from tinker_hl.cli.output import GAP, on_terminal, print_json, print_record, styled, terminal_width, wrapped
 
 __all__ = ["GROUP", "Check", "Finding", "all_checks", "doctor", "examined"]
 
@@ -45,6 +45,9 @@ def doctor(quick: bool) -> int:
     if anything is wrong.
     """
     checks = {name: check for name, check in all_checks().items() if not (quick and name == TRAINING)}
+    from tinker_hl.cli.notices import show_notices
+
+    show_notices()
     findings = []
     for finding in examined(checks):
         findings.append(finding)
@@ -92,9 +95,13 @@ def _missing(name: str, error: ImportError) -> Check:
 def _told(error: Exception) -> str:
     hint = getattr(error, "hint", None)
     text = str(getattr(error, "message", "") or error) or type(error).__name__
-    return f"{text} {hint}" if hint else text
+    return f"{text.removesuffix('.')}. {hint}" if hint else text
 
 
 def _show(finding: Finding, width: int) -> None:
     mark = styled("ok  ", fg="green") if finding.ok else styled("FAIL", fg="red", bold=True)
-    click.echo(f"{mark} {finding.check:<{width}}  {finding.detail}")
+    beside = len("FAIL ") + width + GAP
+    detail = wrapped(finding.detail, terminal_width() - beside) if on_terminal() else [finding.detail]
+    click.echo(f"{mark} {finding.check:<{width}}{' ' * GAP}{detail[0]}")
+    for line in detail[1:]:
+        click.echo(f"{'':<{beside}}{line}")

@@ -78,6 +78,9 @@ def run_job(options: JobOptions, screen: Screen) -> None:
     # The client's import is most of what a command costs; options and data are checked without it.
     training, held_out = _read(options)
     from tinker_hl import ServiceClient
+    from tinker_hl.cli.notices import show_notices
+
+    show_notices()
 
     folder = RunFolder(options.runs_dir, options.name)
     saved: list[str] = []

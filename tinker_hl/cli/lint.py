@@ -23,7 +23,7 @@ COLUMNS: "tuple[Column[Finding], ...]" = (
     Column("Line", lambda finding: str(finding.line), right=True),
     Column("Severity", lambda finding: finding.severity),
     Column("Rule", lambda finding: finding.rule),
-    Column("What", lambda finding: finding.message),
+    Column("What", lambda finding: finding.message, wraps=True),
 )
 
 
@@ -53,9 +53,12 @@ def lint(
     """
     from tinker_hl.cli.model_facts import model_facts
     from tinker_hl.linting import lint_rows, read_rows
+    from tinker_hl.recipes.pairs import DataFileError
 
     facts = model_facts(reach, model)
     rows = list(read_rows(data, facts.tokenizer))
+    if not rows:
+        raise DataFileError(data, "nothing in it")
     found = list(
         lint_rows(
             rows,

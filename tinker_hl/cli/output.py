@@ -1,7 +1,8 @@
 """What commands print: records as a table, as one JSON document or as JSON lines; notes for people on stderr.
 
-A table that does not fit the terminal is shown as one short block a record, with nothing cut off; where nobody looks (a
-pipe, a file) it is as wide as it has to be. The module knows nothing of what the records are.
+A table that does not fit the terminal has its prose broken between words, and if that is not enough it is shown as
+one short block a record, with nothing cut off; where nobody looks (a pipe, a file) it is as wide as it has to be. The
+module knows nothing of what the records are.
 """
 
 import json
@@ -10,7 +11,9 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -19,10 +22,24 @@ import click
 from tinker_hl.cli.forms import form
 from tinker_hl.cli.wording import one_line
 
-__all__ = ["Column", "note", "on_terminal", "print_json", "print_record", "print_records", "styled", "table"]
+__all__ = [
+    "GAP",
+    "Column",
+    "note",
+    "on_terminal",
+    "print_json",
+    "print_record",
+    "print_records",
+    "styled",
+    "table",
+    "terminal_width",
+    "wrapped",
+]
 
 R = TypeVar("R")
 GAP: Final = 2
+LEAST_PROSE: Final = 20
+"""Characters: in fewer, prose is no longer read with ease."""
 _INDENT: Final = "  "
 _NUMBERS: Final = re.compile(r"\[\n[-+0-9.eE,\snul]+\]")
 """An array of numbers and nulls, one a line; a line break is in no string of JSON."""
@@ -37,6 +54,8 @@ class Column(Generic[R]):
     """The text of a record in this column; it may hold anything, control characters are made harmless."""
     right: bool = False
     """Numbers stand at the right."""
+    wraps: bool = False
+    """Prose, which goes on in another line where the terminal is narrow."""
 
 
 def print_records(
@@ -63,9 +82,9 @@ def print_records(
             click.echo(_json(_plain(record), indent=None))
     elif records:
         rows = [[one_line(column.cell(record)) for column in columns] for record in records]
-        width = _width() if on_terminal() else None
-        titles = [column.title for column in columns]
-        click.echo("\n".join(table(titles, rows, [column.right for column in columns], width=width)))
+        width = terminal_width() if on_terminal() else None
+        titles, right = [column.title for column in columns], [column.right for column in columns]
+        click.echo("\n".join(table(titles, rows, right, width=width, wraps=[column.wraps for column in columns])))
     else:
         note(nothing)
 
@@ -106,7 +125,12 @@ def styled(text: str, **style: Any) -> str:
 
 
 def table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], *, width: int | None
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    *,
+    width: int | None,
+    wraps: Sequence[bool] = (),
 ) -> list[str]:
     """The lines of a table, or of blocks where it is wider than `width`.
 
@@ -115,12 +139,47 @@ def table(
         rows: A cell for each column.
         right: Which columns stand at the right.
         width: Of the terminal; None for any.
+        wraps: Which columns are prose; none without it.
     """
     widths = [max(map(_cells, column)) for column in zip(titles, *rows, strict=True)]
-    if width is not None and sum(widths) + GAP * (len(widths) - 1) > width:
-        return [line for row in rows for line in _block(titles, row, width)]
+    if width is not None:
+        columns = list(zip(titles, *rows, strict=True))
+        prose = [place for place, wrap in enumerate(wraps) if wrap and all(map(str.isascii, columns[place]))]
+        _narrow(widths, prose, columns, width)
+        if _whole(widths) > width:
+            return [line for row in rows for line in _block(titles, row, width)]
     head = styled(_line(titles, widths, right), bold=True)
-    return [head, *(_line(row, widths, right, first=True) for row in rows)]
+    return [head, *(line for row in rows for line in _lines(row, widths, right))]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, broken between words where there are any; at least one."""
+    return textwrap.wrap(text, max(width, 1), break_on_hyphens=False) or [""]
+
+
+def terminal_width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def _whole(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _narrow(widths: list[int], prose: Sequence[int], columns: Sequence[Sequence[str]], width: int) -> None:
+    """Take from the columns of prose, the widest first, until all fit: as far as no word breaks, then further."""
+    for whole_words in (True, False):
+        for place in sorted(prose, key=lambda place: -widths[place]):
+            words = [word for cell in columns[place] for word in cell.split()] if whole_words else [columns[place][0]]
+            least = min(widths[place], max(LEAST_PROSE, *map(len, words)))
+            widths[place] = max(least, widths[place] - max(0, _whole(widths) - width))
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    """A row, in as many lines as its longest prose needs."""
+    cells = [wrapped(cell, width) if _cells(cell) > width else [cell] for cell, width in zip(row, widths, strict=True)]
+    lines = zip_longest(*cells, fillvalue="")
+    return [_line(line, widths, right, first=number == 0) for number, line in enumerate(lines)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], *, first: bool = False) -> str:
@@ -138,10 +197,25 @@ def _block(titles: Sequence[str], row: Sequence[str], width: int) -> list[str]:
     for title, cell in zip(titles[1:], row[1:], strict=True):
         piece = f"{title}: {cell}"
         if current and _cells(_INDENT + current) + GAP + _cells(piece) > width:
-            lines.append(_INDENT + current)
+            lines.append(current)
             current = ""
         current += (" " * GAP if current else "") + piece
-    return [*lines, _INDENT + current] if current else lines
+    return [lines[0], *(line for text in [*lines[1:], current] if text for line in _hanging(text, width))]
+
+
+def _hanging(text: str, width: int) -> list[str]:
+    """A line of a block; prose that is too long goes on below. A path stays whole, beside its title."""
+    longest = max(map(len, text.split()))
+    if _cells(_INDENT + text) <= width or len(2 * _INDENT) + longest > width or not text.isascii():
+        return [_INDENT + text]
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=_INDENT,
+        subsequent_indent=2 * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _cells(text: str) -> int:
@@ -151,10 +225,6 @@ def _cells(text: str) -> int:
     from rich.cells import cell_len  # only here: Chinese and emoji take two
 
     return cell_len(text)
-
-
-def _width() -> int:
-    return shutil.get_terminal_size().columns
 
 
 def _plain(value: Any) -> Any:

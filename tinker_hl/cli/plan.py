@@ -7,7 +7,7 @@ import click
 from tinker_hl.cli.forms import format_option
 from tinker_hl.cli.output import note, print_record
 from tinker_hl.cli.reach import Reach, reaching
-from tinker_hl.cli.wording import size
+from tinker_hl.cli.wording import plural, size
 
 __all__ = ["plan"]
 
@@ -44,8 +44,8 @@ def plan(reach: Reach, data: Path, model: str | None, batch_size: int | None, ma
         ("Tokens", f"{found.tokens:,} ({found.counted_tokens:,} counted by the loss)"),
         ("Tokens a datum", f"{found.shortest:,} to {found.longest:,}, median {found.median:,g}"),
         ("Bytes", size(found.size_bytes)),
-        ("Steps", f"{found.steps:,} of {found.batch_size:,}"),
-        ("Requests", f"{found.requests:,}, at most {found.most_requests_a_step:,} a step"),
+        ("Steps", f"{found.steps:,}, of {plural(found.batch_size, 'datum')}" + (" at most" if found.steps > 1 else "")),
+        ("Requests", f"{found.requests:,}, {found.most_requests_a_step:,} a step at most"),
         ("Largest request", size(found.largest_request_bytes)),
     ]
     print_record(found, shown)

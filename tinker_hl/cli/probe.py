@@ -21,13 +21,13 @@ SECONDS: Final = 900.0
 OPERATIONS: "tuple[Column[Tried], ...]" = (
     Column("Operation", lambda tried: tried.operation),
     Column("Outcome", lambda tried: tried.outcome),
-    Column("Detail", lambda tried: tried.detail),
+    Column("Detail", lambda tried: tried.detail, wraps=True),
 )
 VERDICTS: "tuple[Column[Verdict], ...]" = (
     Column("No.", lambda verdict: verdict.number),
     Column("Found", lambda verdict: verdict.found),
-    Column("What is right", lambda verdict: verdict.right),
-    Column("Detail", lambda verdict: verdict.detail or "-"),
+    Column("What is right", lambda verdict: verdict.right, wraps=True),
+    Column("Detail", lambda verdict: verdict.detail or "-", wraps=True),
 )
 
 

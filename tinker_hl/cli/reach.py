@@ -91,6 +91,9 @@ def reaching(command: Callable[Concatenate[Reach, P], R]) -> Callable[P, R]:
     )
     @wraps(command)
     def called(base_url: str | None, api_key: str | None, timeout: float, *args: P.args, **kwargs: P.kwargs) -> R:
+        from tinker_hl.cli.notices import show_notices
+
+        show_notices()
         return command(Reach(base_url, api_key, timeout), *args, **kwargs)
 
     return called  # type: ignore[return-value]  # click passes what the options are called

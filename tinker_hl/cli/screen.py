@@ -26,6 +26,8 @@ __all__ = ["Screen", "TrainingProgress"]
 
 LINE_EVERY_SECONDS: Final = 10.0
 SHOWN: Final = 40
+WIDE: Final = 75
+"""Columns that the whole line of progress needs."""
 
 
 @attrs.define
@@ -87,13 +89,16 @@ class Screen:
     @contextmanager
     def training(self, steps: int) -> Iterator[TrainingProgress]:
         """Show a bar while training."""
-        bar = Progress(
-            TextColumn("[bold]training"),
+        more = [
             BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("loss [cyan]{task.fields[loss]}"),
             TextColumn("[green]{task.fields[rate]}[/] tokens/s"),
             TextColumn("grad norm [magenta]{task.fields[norm]}"),
+        ]
+        bar = Progress(
+            TextColumn("[bold]training"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("loss [cyan]{task.fields[loss]}"),
+            *(more if self.progress_console.width >= WIDE else []),
             TimeRemainingColumn(compact=True),
             console=self.progress_console,
             expand=True,

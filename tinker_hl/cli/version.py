@@ -36,12 +36,13 @@ def version(as_json: bool, deps: bool) -> None:
 
 
 def _dependencies() -> dict[str, str | None]:
-    """Installed versions of the packages that the distribution names, those of its extras too."""
+    """Installed versions of the packages that the distribution names, its extras' too, but not the developers'."""
     import re
     from importlib.metadata import PackageNotFoundError, requires
     from importlib.metadata import version as version_of
 
-    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requires("tinker-hl") or ()}
+    lines = [line for line in requires("tinker-hl") or () if not re.search(r"extra\s*==\s*['\"]dev['\"]", line)]
+    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines}
     found: dict[str, str | None] = {}
     for name in sorted(names):
         try:

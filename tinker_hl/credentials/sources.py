@@ -212,7 +212,7 @@ def find_source(api_key: str | None, base_url: str, clock: Clock, told: Told) ->
         raise ConfigurationError(
             "no API key for the hosted service",
             hint=f"Set {KEY_VARIABLE}, pass api_key=, set {COMMAND_VARIABLE} to a command that prints one, or log in "
-            'with `tinker auth login`; or pass base_url="local" to train on this machine.',
+            'with `tinker-hl auth login`; or pass base_url="local" to train on this machine.',
         )
     return StaticKey(KEYLESS, "nowhere")
 

@@ -73,9 +73,9 @@ def lint(
     Returns:
         The findings, in the order of the data.
     """
-    rows = (Row(line=number, datum=datum) for number, datum in enumerate(data, start=1))
-    found = lint_rows(rows, loss_fn=loss_fn, vocabulary_size=vocabulary_size, max_length=max_length)
-    return [attrs.evolve(finding, line=None) for finding in found]
+    rows = (Row(line=index, datum=datum) for index, datum in enumerate(data))
+    bounds = _Bounds(loss_fn=loss_fn, vocabulary_size=vocabulary_size, max_length=max_length)
+    return [attrs.evolve(finding, line=None) for finding in _findings(rows, bounds, place="datum")]
 
 
 def lint_rows(
@@ -87,6 +87,11 @@ def lint_rows(
 ) -> Iterator[Finding]:
     """The same for the rows of a file, one by one; see `lint`. A row that is no datum is a finding, too."""
     bounds = _Bounds(loss_fn=loss_fn, vocabulary_size=vocabulary_size, max_length=max_length)
+    return _findings(rows, bounds, place="line")
+
+
+def _findings(rows: Iterable[Row], bounds: "_Bounds", *, place: str) -> Iterator[Finding]:
+    """What is wrong with each row; `place` is what the number of a row is called."""
     seen: dict[bytes, int] = {}
     for index, row in enumerate(rows):
         if row.datum is None:
@@ -95,9 +100,9 @@ def lint_rows(
         for name, rule in RULES.items():
             for severity, message in rule(row.datum, bounds):
                 yield Finding(rule=name, severity=severity, message=message, index=index, line=row.line)
-        first = seen.setdefault(hashlib.sha256(json_bytes(row.datum.wire_dict())).digest(), index)
-        if first != index:
-            message = f"the same as datum {first}"
+        first = seen.setdefault(hashlib.sha256(json_bytes(row.datum.wire_dict())).digest(), row.line)
+        if first != row.line:
+            message = f"the same as {place} {first}"
             yield Finding(rule="duplicate", severity="warning", message=message, index=index, line=row.line)
 
 
@@ -191,7 +196,7 @@ RULES: Final[dict[str, Callable[[Datum, _Bounds], _Found]]] = {
     "logprobs": _impossible_logprobs,
     "no-weights": _no_weights,
 }
-"""By name; `unreadable` and `duplicate` are found by `lint_rows` itself."""
+"""By name; `unreadable` and `duplicate` are found beside them."""
 
 
 def _tokens(datum: Datum) -> NDArray[np.int64] | None:

@@ -52,6 +52,8 @@ def _picture(
     values = [value for curve in curves for value in curve.values]
     (left, right), (low, high) = (min(steps), max(steps)), (min(values), max(values))
     columns = width - LABEL - 2
+    if low == high:
+        height = 1  # a level line says it all
     canvas = _Canvas(columns, height)
     for curve in curves:
         points = [
@@ -62,7 +64,7 @@ def _picture(
             canvas.line(start, end, curve.run)
     lines = canvas.lines(of_run)
     labels = {0: _short(high), height - 1: _short(low)}
-    if height >= 7 and high != low:
+    if height >= 7:
         labels[height // 2] = _short(high - (high - low) * (height // 2) / (height - 1))
     drawn = [f"{labels.get(row, ''):>{LABEL}} ┤{line}" for row, line in enumerate(lines)]
     first, last = _short(left), _short(right)

@@ -6,6 +6,7 @@ certificates are the route's business; cookies are dropped.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -227,6 +228,12 @@ def _body(content: Body | None) -> bytes | _LargeBody | None:
     return bytes(content)
 
 
+def _reason(error: OSError) -> str:
+    """What the operating system says; what the libraries say around it tells no more."""
+    number = error.errno or getattr(error.__cause__, "errno", None)
+    return os.strerror(number).lower() if number else redacted(str(error))
+
+
 def _fault(error: Exception, request: Request) -> TransportFault:
     """Sort an exception of aiohttp or the operating system by what the caller can do about it."""
     where = URL(request.url).origin() if URL(request.url).absolute else request.url
@@ -239,10 +246,10 @@ def _fault(error: Exception, request: Request) -> TransportFault:
     if isinstance(error, asyncio.TimeoutError):
         return TransportFault("timeout", f"no answer from {where} within {request.timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.__cause__, socket.gaierror):
-        return TransportFault("unresolved", f"the host name of {where} is unknown: {error}")
+        return TransportFault("unresolved", f"the host name of {where} is unknown")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return TransportFault("refused", f"no connection to the proxy for {where}: {redacted(str(error))}")
     if isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError)):
-        return TransportFault("refused", f"no connection to {where}: {redacted(str(error))}")
+        return TransportFault("refused", f"no connection to {where}: {_reason(error)}")
     said = redacted(str(error)) or type(error).__name__
     return TransportFault("lost", f"the connection to {where} broke: {said}")

@@ -1,5 +1,6 @@
 """`checkpoint prune`: delete what a policy does not keep, shown first and asked once."""
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -75,7 +76,8 @@ def prune(
             pinned=pin,
         )
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        names = re.compile(r"\b(keep|best)_(last|every|best|by)\b")
+        raise click.UsageError(names.sub(r"--\1-\2", str(error))) from None
     rest = reach.rest()
     plan = checkpoints.prune(rest, policy, training_run_id=run_id, timeout=reach.timeout)
     going = plan.going

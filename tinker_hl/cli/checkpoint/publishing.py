@@ -49,8 +49,10 @@ def push_hf(
 
     What is published is its adapter, with a model card. A repository whose card names another checkpoint is refused.
     """
-    from tinker_hl.checkpoints.hub import push, repository_name
+    from tinker_hl.checkpoints.hub import push, repository_name, require_token
 
+    if not dry_run:
+        require_token(hf_token)
     base_model = reach.wait(reach.rest().get_weights_info_by_tinker_path(path)).base_model
     with tempfile.TemporaryDirectory(prefix="tinker-hl-push-") as work:
         folder = _fetched(reach, path, Path(work))
@@ -74,7 +76,9 @@ def push_hf(
     rows += [("Pull request", done.pull_request_url)] if done.pull_request_url else []
     print_record(done, rows)
     if dry_run:
-        note("Nothing was changed.")
+        note(
+            "Nothing was changed." if done.asked_hub else "Nothing was changed, and without a token nothing was asked."
+        )
 
 
 @click.command()
