@@ -304,7 +304,7 @@ class AuthenticationError(APIStatusError):
     """401: no valid credential."""
 
     status_code = 401
-    default_hint = "Set TINKER_API_KEY, or pass api_key= to ServiceClient."
+    default_hint = "Set TINKER_API_KEY, or pass api_key=."
 
 
 class BillingError(APIStatusError):

@@ -1,12 +1,13 @@
 """`--format` and JSON errors, on every command that there is."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from command_line import MODEL, Line
+from command_line import MODEL, PROGRAM, Line
 
 from tinker_hl.cli import entry
 from tinker_hl.cli.failures import Failure, asked_form, failure_of
@@ -98,6 +99,17 @@ def test_errors_are_json_for_programs(line: Line, reached: str) -> None:
     assert failed("run", "info", "-f", "json", code=2)["type"] == "MissingParameter"
     nowhere = failed("run", "list", "--base-url", "nonsense", "--format", "json", code=2)
     assert "base_url" not in str(nowhere["hint"]), "a hint is in the words of the command line"
+
+
+def test_what_the_machine_refuses_is_told_as_it_says_it() -> None:
+    failure = failure_of(FileNotFoundError(2, "No such file or directory", "/no/where"))
+    assert (failure.message, failure.hint) == ("/no/where: no such file or directory", None)
+    assert failure_of(OSError(28, "No space left on device")).message == "no space left on device"
+
+
+def test_a_closed_stdout_breaks_nothing() -> None:
+    ended = subprocess.run(["sh", "-c", f"{PROGRAM} config show >&-"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_interrupted_is_a_failure_of_its_own() -> None:

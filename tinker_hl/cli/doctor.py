@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import click
 
-from tinker_hl.cli.failures import FAILED
+from tinker_hl.cli.failures import FAILED, failure_of
 from tinker_hl.cli.forms import form, format_option
 from tinker_hl.cli.output import GAP, on_terminal, print_json, print_record, styled, terminal_width, wrapped
 
@@ -93,9 +93,12 @@ def _missing(name: str, error: ImportError) -> Check:
 
 
 def _told(error: Exception) -> str:
-    hint = getattr(error, "hint", None)
-    text = str(getattr(error, "message", "") or error) or type(error).__name__
-    return f"{text.removesuffix('.')}. {hint}" if hint else text
+    from tinker_hl.errors import TinkerError
+
+    if not isinstance(error, TinkerError):
+        return str(error) or type(error).__name__
+    failure = failure_of(error)
+    return f"{failure.message.removesuffix('.')}. {failure.hint}" if failure.hint else failure.message
 
 
 def _show(finding: Finding, width: int) -> None:

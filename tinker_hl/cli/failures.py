@@ -62,6 +62,10 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(type="Interrupted", message="Interrupted.", exit_code=INTERRUPTED)
     from tinker_hl.errors import ConfigurationError, TinkerError
 
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, TinkerError):
+        # A folder that is not there, a full disk: it is the machine that says no.
+        place = f"{error.filename}: " if error.filename else ""
+        return Failure(type=name, message=f"{place}{error.strerror.lower()}")
     if not isinstance(error, TinkerError):
         hint = "not foreseen; `tinker-hl --debug ...` shows where it happened."
         return Failure(type=name, message=f"{name}: {error}", hint=hint)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from tinker_hl.cli.failures import told
+from tinker_hl.cli.output import note
 from tinker_hl.cli.reach import Reach
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ def _served(reach: Reach, name: str) -> Any:
 
     try:
         models = reach.wait(reach.rest().get_server_capabilities()).supported_models
-    except (APIConnectionError, AuthenticationError, ConfigurationError):
+    except ConfigurationError:
+        return None
+    except (APIConnectionError, AuthenticationError) as error:
+        note(f"{told(error)}; {name!r} is looked up on the hub instead.")
         return None
     return next((model for model in models if model.model_name == name), None)

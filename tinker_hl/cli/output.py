@@ -114,7 +114,7 @@ def note(text: str) -> None:
 
 def on_terminal() -> bool:
     """Whether somebody looks at stdout."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()  # None: it was closed (`>&-`)
 
 
 def styled(text: str, **style: Any) -> str:
@@ -244,6 +244,7 @@ def _plain(value: Any) -> Any:
 
 def _json(value: Any, *, indent: int | None) -> str:
     # A stdout that is not Unicode's would make of a letter what JSON does not know.
-    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    ascii_only = not encoding.lower().startswith("utf")
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, default=str)
     return _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)

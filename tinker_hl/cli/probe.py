@@ -1,6 +1,7 @@
 """`tinker-hl probe`: calls every operation of a server, and says what it offers and where it deviates."""
 
 from collections import Counter
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -49,9 +50,12 @@ def probe(reach: Reach, model: str | None) -> int:
     name = model or _first_model(reach)
     tried: dict[str, Tried] = {}
 
+    interrupted = Event()
+
     def told(one: "Tried") -> None:
         tried[one.operation] = one
-        progress(f"{len(tried)} of {len(KNOWN)}: {one.operation}")
+        if not interrupted.is_set():  # what was saved is still being deleted
+            progress(f"{len(tried)} of {len(KNOWN)}: {one.operation}")
 
     async def asked() -> "list[Verdict]":
         connection = Connection(reach.base_url, reach.api_key)
@@ -61,7 +65,11 @@ def probe(reach: Reach, model: str | None) -> int:
         finally:
             await connection.aclose()
 
-    found = Reach(timeout=max(reach.timeout, SECONDS)).wait(APIFuture(asked()))
+    try:
+        found = Reach(timeout=max(reach.timeout, SECONDS)).wait(APIFuture(asked()))
+    except KeyboardInterrupt:
+        interrupted.set()
+        raise
     progress("")
     operations = [tried[operation] for operation in KNOWN]
     if form() == "json":

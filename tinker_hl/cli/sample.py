@@ -76,6 +76,8 @@ def sample(
         raise click.UsageError("give one of --base-model and --model-path.")
     if (prompt is None) == (prompt_file is None):
         raise click.UsageError("give one of --prompt and --prompt-file.")
+    if output is not None and not output.resolve().parent.is_dir():
+        raise click.UsageError(f"--output: there is no folder {output.resolve().parent}.")
     given = prompt if prompt is not None else _read(prompt_file)
     if isinstance(given, list) and chat:
         raise click.UsageError("--chat needs a text, and the file has token ids.")

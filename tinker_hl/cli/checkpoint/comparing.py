@@ -3,7 +3,7 @@
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["diff"]
 
+ROUNDING: Final = 1e-9
+"""Relative to the norm of an adapter; its numbers are float32, its norms float64."""
 COLUMNS: "tuple[Column[LayerDiff], ...]" = (
     Column("Layer", lambda layer: layer.layer),
     Column("Norm 1", lambda layer: f"{layer.norm_first:.4g}", right=True),
     Column("Norm 2", lambda layer: f"{layer.norm_second:.4g}", right=True),
-    Column("Change", lambda layer: f"{layer.norm_difference:.4g}", right=True),
+    Column("Change", lambda layer: _change(layer.norm_difference, layer.norm_first), right=True),
     Column("Relative", lambda layer: _share(layer.relative_change), right=True),
     Column("Cosine", lambda layer: _number(layer.cosine), right=True),
     Column("Rank", lambda layer: f"{layer.stable_rank_difference:.1f}", right=True),
@@ -51,8 +53,8 @@ def diff(reach: Reach, first: str, second: str, limit: int) -> None:
     whole = {name: getattr(found, name) for name in ("norm_first", "norm_second", "norm_difference", "cosine")}
     print_records(layers, COLUMNS, name="layers", nothing="Neither has any layers.", more=whole)
     note(
-        f"{len(found.layers):,} layers in all: |first| {found.norm_first:.4g}, |second| {found.norm_second:.4g}, "
-        f"|change| {found.norm_difference:.4g}, cosine {_number(found.cosine)}."
+        f"{len(found.layers):,} layers in all: norm 1 {found.norm_first:.4g}, norm 2 {found.norm_second:.4g}, "
+        f"change {_change(found.norm_difference, found.norm_first)}, cosine {_number(found.cosine)}."
     )
 
 
@@ -67,6 +69,11 @@ def _folder(reach: Reach, place: str, work: Path) -> Path:
     with reach.service(display_name="tinker-hl checkpoint diff") as service:
         seconds = max(reach.timeout, TRANSFER_SECONDS)
         return download(service, path, work / folder_name(path), timeout=seconds).folder
+
+
+def _change(norm: float, of: float) -> str:
+    """The norm of a difference; what is left of equal numbers by rounding is none."""
+    return "0" if norm <= ROUNDING * of else f"{norm:.4g}"
 
 
 def _share(value: float) -> str:

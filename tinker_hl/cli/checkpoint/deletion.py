@@ -114,7 +114,7 @@ def delete(
 
 def refuse_without_terminal() -> None:
     """A question needs somebody who answers."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on; add --yes to go on without being asked.")
 
 
