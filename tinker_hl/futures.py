@@ -12,11 +12,11 @@ import concurrent.futures
 import contextvars
 import logging
 import os
-import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar, cast
 
 from tinker_hl import loop
+from tinker_hl.notebook import in_notebook
 from tinker_hl.waits import WAITS
 
 __all__ = ["APIFuture"]
@@ -152,7 +152,7 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
 
     def _warn_if_a_loop_waits(self) -> None:
         """Tell of a use that will hold up a running loop; a notebook's cell, which always has one, may wait."""
-        if self.done() or "ipykernel" in sys.modules:
+        if self.done() or in_notebook():
             return
         try:
             asyncio.get_running_loop()

@@ -291,6 +291,7 @@ def test_fault_23_a_use_that_must_block_a_loop_says_so() -> None:
     try:
         with server.client() as service:
             assert asyncio.run(use(service)) == "S:train:0"
+            assert told.is_set()
             told.clear()
             assert service.create_lora_training_client("base").model_id == "S:train:1"
             assert not told.is_set()

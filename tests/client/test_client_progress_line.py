@@ -22,7 +22,7 @@ from tinker_hl import AdamParams, loop
 from tinker_hl.events import Event, EventBus
 from tinker_hl.progress_line import LINE, ProgressLine
 from tinker_hl.progress_line.line import AFTER, EVERY
-from tinker_hl.progress_line.screen import NotebookLine, TerminalLine, find_screen, in_notebook
+from tinker_hl.progress_line.screen import NotebookLine, TerminalLine, find_screen
 from tinker_hl.progress_line.under_way import UnderWay, sentence
 from tinker_hl.retry import LoopClock
 from tinker_hl.waits import WAITS, Waits
@@ -414,11 +414,6 @@ def test_in_a_notebook_tqdm_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
         line.erase()
         line.erase()
     assert written.getvalue() == "\rwaiting 5 s\rwaiting 6 s\r           \r"
-
-
-def test_a_plain_program_is_no_notebook() -> None:
-    assert not in_notebook()
-    assert LINE is not None
 
 
 def test_events_carry_the_queues_state() -> None:

@@ -11,7 +11,9 @@ import sys
 import threading
 from typing import Any, Protocol, TextIO
 
-__all__ = ["NotebookLine", "Screen", "TerminalLine", "find_screen", "in_notebook"]
+from tinker_hl.notebook import in_notebook
+
+__all__ = ["NotebookLine", "Screen", "TerminalLine", "find_screen"]
 
 ERASE = "\r\x1b[K"
 
@@ -128,14 +130,6 @@ def find_screen() -> Screen | None:
         return TerminalLine(stream) if stream.isatty() else None
     except ValueError:  # closed
         return None
-
-
-def in_notebook() -> bool:
-    """Whether this process is a notebook's kernel."""
-    if "ipykernel" not in sys.modules or "IPython" not in sys.modules:
-        return False
-    shell = sys.modules["IPython"].get_ipython()
-    return getattr(shell, "kernel", None) is not None
 
 
 def _tqdm() -> Any:
