@@ -22,26 +22,29 @@ __all__ = [
     "OptimizerConfigBase",
 ]
 
+NOT_NEGATIVE = attrs.validators.ge(0)
+DECAY = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(1))
+
 
 @attrs.frozen(kw_only=True)
 class AdamParams(Record):
     """One AdamW step (Loshchilov & Hutter 2019); nothing is remembered from earlier steps but the moments.
 
     Args:
-        learning_rate: step size.
-        beta1: decay of the mean of gradients.
-        beta2: decay of the mean of squared gradients.
-        eps: added to the root in the denominator.
-        weight_decay: decoupled from the gradient.
+        learning_rate: step size, 0 or more.
+        beta1: decay of the mean of gradients, 0 <= beta1 < 1.
+        beta2: decay of the mean of squared gradients, 0 <= beta2 < 1.
+        eps: added to the root in the denominator, 0 or more.
+        weight_decay: decoupled from the gradient, 0 or more.
         grad_clip_norm: the gradient's global norm is cut to this; 0 is off.
     """
 
-    learning_rate: float = attrs.field(default=0.0001, converter=finite)
-    beta1: float = attrs.field(default=0.9, converter=finite)
-    beta2: float = attrs.field(default=0.95, converter=finite)
-    eps: float = attrs.field(default=1e-12, converter=finite)
-    weight_decay: float = attrs.field(default=0.0, converter=finite)
-    grad_clip_norm: float = attrs.field(default=0.0, converter=finite)
+    learning_rate: float = attrs.field(default=0.0001, converter=finite, validator=NOT_NEGATIVE)
+    beta1: float = attrs.field(default=0.9, converter=finite, validator=DECAY)
+    beta2: float = attrs.field(default=0.95, converter=finite, validator=DECAY)
+    eps: float = attrs.field(default=1e-12, converter=finite, validator=NOT_NEGATIVE)
+    weight_decay: float = attrs.field(default=0.0, converter=finite, validator=NOT_NEGATIVE)
+    grad_clip_norm: float = attrs.field(default=0.0, converter=finite, validator=NOT_NEGATIVE)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,11 +57,9 @@ class DimuonParams(Record):
         beta1: decay of the momentum, 0 <= beta1 < 1.
     """
 
-    learning_rate: float = attrs.field(converter=finite, validator=attrs.validators.ge(0))
+    learning_rate: float = attrs.field(converter=finite, validator=NOT_NEGATIVE)
     grad_clip_norm: float = attrs.field(default=0.0, converter=finite)
-    beta1: float = attrs.field(
-        default=0.9, converter=finite, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]
-    )
+    beta1: float = attrs.field(default=0.9, converter=finite, validator=DECAY)
     type: Literal["dimuon"] = "dimuon"
 
 
