@@ -73,6 +73,24 @@ def _in_sections(listed: Sequence[Row]) -> list[Row]:
     return [row for prefix in checklist.SECTIONS for row in listed if row.name.startswith(prefix)]
 
 
+LEFT_OUT = re.compile(
+    r"pytest\.(?:skip|xfail|importorskip)\(|mark\.(?:skip\b|xfail)|mark\.skipif\((?!not hasattr\(os|platform\.)"
+)
+
+
+def test_no_test_is_left_out_but_by_what_a_system_cannot_do() -> None:
+    """S0-33: neither for a library that is not there, nor because it is known to fail."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if LEFT_OUT.search(line) and path != Path(__file__)
+    ]
+    assert found == []
+    assert LEFT_OUT.search('pytest.importorskip("pyrage")')
+    assert not LEFT_OUT.search('pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")')
+
+
 def test_a_row_that_nothing_names_is_open_and_one_that_fails_is_broken() -> None:
     bad = WrittenTest("docs/test_docs_checklist", "that_fails")
     listed = [

@@ -184,7 +184,8 @@ def test_a_small_answer_does_not_wait_for_an_acknowledgement() -> None:
 
 
 def test_it_serves_on_the_fast_event_loop_and_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
+
     assert _event_loop() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert _event_loop() is None

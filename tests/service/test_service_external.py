@@ -108,7 +108,8 @@ def test_an_archive_can_be_fetched_from_where_it_stopped(api: Api) -> None:
 
 
 def test_encrypted_files_open_for_each_recipient_and_nobody_else(api: Api, bench: Bench) -> None:
-    pyrage = pytest.importorskip("pyrage")
+    import pyrage
+
     mine, yours, other = (pyrage.x25519.Identity.generate() for _ in range(3))
     model_id = api.model()
     path = saved(api, model_id, age_encryption_recipients=[str(mine.to_public()), str(yours.to_public())])["path"]
@@ -125,14 +126,14 @@ def test_encrypted_files_open_for_each_recipient_and_nobody_else(api: Api, bench
 
 
 def test_ssh_keys_are_recipients_too(api: Api) -> None:
-    pytest.importorskip("pyrage")
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN me@here"
     assert saved(api, api.model(), age_encryption_recipients=[key])["path"]
 
 
 @pytest.mark.parametrize("recipient", ["", "age1xyz", "ssh-dss AAAA", "nobody"])
 def test_what_is_no_recipient_is_refused_by_its_place(api: Api, recipient: str) -> None:
-    pyrage = pytest.importorskip("pyrage")
+    import pyrage
+
     good = str(pyrage.x25519.Identity.generate().to_public())
     body = {"model_id": api.model(), "seq_id": 1, "path": "a", "age_encryption_recipients": [good, recipient]}
     refusal = api.refused(400, "save_weights_external", body=body)
