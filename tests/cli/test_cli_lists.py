@@ -7,10 +7,12 @@ import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import MODEL, PROGRAM, Line
 
+from tinker_hl import RestClient
 from tinker_hl.types import ParsedCheckpointTinkerPath
 
 pytestmark = pytest.mark.usefixtures("reached")
@@ -42,6 +44,31 @@ def test_run_list(line: Line, run_id: str) -> None:
 def test_run_list_refuses_what_it_does_not_know(line: Line, words: list[str]) -> None:
     """T-188: exit code 2 and not 1, also for a column."""
     assert words[1].split(",")[-1] in line.both("run", "list", *words, code=2)[1]
+
+
+def test_runs_are_asked_for_in_the_scope_that_was_named(
+    line: Line, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T-188: one's own unless told."""
+    asked: list[Any] = []
+
+    def noting(name: str) -> Any:
+        method = getattr(RestClient, name)
+
+        def noted(self: RestClient, *arguments: Any) -> Any:
+            asked.append((name, [each for each in arguments if each in ("owned", "accessible")]))
+            return method(self, *arguments)
+
+        return noted
+
+    for name in ("list_training_runs", "get_training_run"):
+        monkeypatch.setattr(RestClient, name, noting(name))
+    for scope in ([], ["--access-scope", "accessible"]):
+        line("run", "list", "--limit", "1", *scope)
+        line("run", "info", run_id, *scope)
+    assert asked == [
+        (name, [scope]) for scope in ("owned", "accessible") for name in ("list_training_runs", "get_training_run")
+    ]
 
 
 def test_run_info_and_diff(line: Line, run_id: str) -> None:

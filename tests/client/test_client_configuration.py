@@ -278,8 +278,14 @@ def test_headers_are_dumped_on_demand_and_hold_no_key(
     """T-008, T-027: TINKEX_DUMP_HEADERS logs method, URL and headers with secrets hidden."""
     monkeypatch.setenv("CLOUDFLARE_ACCESS_CLIENT_SECRET", "the-access-secret")
     monkeypatch.setenv("TINKEX_DUMP_HEADERS", "1")
-    with caplog.at_level(logging.DEBUG, "tinker_hl"), ScriptedServer().client(api_key=KEY) as service:
+    copied = {"X-Copied-By-Hand": f"the key is {KEY}"}
+    server = ScriptedServer()
+    with (
+        caplog.at_level(logging.DEBUG, "tinker_hl"),
+        server.client(api_key=KEY, default_headers_overrides=copied) as service,
+    ):
         service.get_server_capabilities()
+    assert KEY in server.paths("get_server_capabilities")[0].headers["x-copied-by-hand"]
     (line,) = [line for line in caplog.messages if "get_server_capabilities 0 bytes" in line]
     assert line.startswith("GET http://scripted.test/api/v1/get_server_capabilities 0 bytes [")
     assert "user-agent: tinker-hl/" in line

@@ -22,8 +22,8 @@ __all__ = [
     "OptimizerConfigBase",
 ]
 
-NOT_NEGATIVE = attrs.validators.ge(0)
-DECAY = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(1))
+NOT_NEGATIVE = attrs.validators.ge(0.0)
+DECAY = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.lt(1.0))
 
 
 @attrs.frozen(kw_only=True)
