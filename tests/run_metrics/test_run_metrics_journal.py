@@ -28,6 +28,22 @@ def test_a_torn_last_line_is_read_over_and_the_next_record_is_whole(records: lis
         _tear(Path(folder, "m.jsonl"), records, data)
 
 
+def test_a_record_that_the_disk_takes_a_part_of_is_an_error(tmp_path: Path) -> None:
+    """Where a file may grow to 100 bytes only, a longer write is cut there, and is no error by itself."""
+    code = f"""
+import resource
+from pathlib import Path
+from tinker_hl.run_metrics import append_record
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    append_record(Path({str(tmp_path / "m.jsonl")!r}), {{"text": "x" * 200}})
+except OSError as error:
+    print(error.strerror)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.strip() == "File too large"
+
+
 def _tear(path: Path, records: list[Any], data: Any) -> None:
     for record in records:
         append_record(path, record)

@@ -5,6 +5,7 @@ the monitor, and what the user wants to have again. What a step computes is the 
 """
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -333,7 +334,7 @@ class TrainingRun:
             self._tell("checkpoint_failed", f"after step {step}: {error}; the next one will be tried")
             return
         await self._conductor.answered_before(call.number)
-        finite = {name: value for name, value in metrics.items() if value == value}
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         point = SavedPoint(path=path, step=step, after_call=call.number, rolling=rolling, metrics=finite)
         await loop.in_worker(self._journal.add_checkpoint, point)
         if not rolling:

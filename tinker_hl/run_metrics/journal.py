@@ -51,7 +51,10 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
             file.seek(end - 1)
             if file.read(1) != b"\n":
                 line = b"\n" + line
-        file.write(line)
+        left = memoryview(line)
+        while left:
+            # A disk that becomes full takes a part without a word; the next write says why.
+            left = left[file.write(left) :]
 
 
 def read_records(path: Path) -> Records:
