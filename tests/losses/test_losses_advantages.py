@@ -83,6 +83,7 @@ def test_reinforce_plus_plus_token_by_token() -> None:
     [
         (lambda: grpo_advantages([1.0]), r"\[n\] or \[groups, n\] with n of 2 or more, got \[1\]"),
         (lambda: rloo_advantages(3.0), r"got \[\]"),
+        (lambda: grpo_advantages([[1.0, 0.0], [1.0, 0.0, 1.0]]), "all groups of one size"),
         (lambda: dr_grpo_advantages([1.0, float("nan")]), "must be finite"),
         (lambda: reinforce_plus_plus_advantages([1.0], [[-1.0], [-2.0]]), "for 2 answers"),
         (lambda: reinforce_plus_plus_advantages([1.0], [[-1.0]], [[-1.0, -2.0]]), "shapes of logprobs"),

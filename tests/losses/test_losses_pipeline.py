@@ -1,8 +1,10 @@
 """Pipelines: what is trained, what is reported, what is refused (features 1.6: T-101 to T-104, T-106; GAP-LIB-003,
 S0-16, S0-24, S0-36, S1-02, S1-08, S3-19, S4-15)."""
 
+import copy
 import json
 import math
+import pickle
 import threading
 from typing import Any
 
@@ -204,6 +206,33 @@ def test_a_call_that_fails_is_no_step() -> None:
     with pytest.raises(InvalidDatumError, match="the part 'nan' of the pipeline is nan, which is not finite"):
         pipeline(DATA, tensors(LOGPROBS))
     assert pipeline.state_dict() == before
+
+
+def test_a_controller_that_raises_makes_no_step() -> None:
+    class Broken:
+        value = 1.0
+
+        def observe(self, value: float) -> None:
+            raise RuntimeError("no more")
+
+    pipeline = Pipeline(base, [Term("squares", squares, Broken())])
+    with pytest.raises(RuntimeError, match="no more"):
+        pipeline(DATA, tensors(LOGPROBS))
+    assert pipeline.step == 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pipeline: pickle.loads(pickle.dumps(pipeline))])
+def test_a_copy_goes_on_by_itself(copied: Any) -> None:
+    """As for another process, or a second run from the same configuration."""
+    one = Pipeline(losses.CrossEntropy(), [Term("size", losses.L2(), AdaptiveKL(target=0.5))], gradients=True)
+    one(DATA, tensors(LOGPROBS))
+    other = copied(one)
+    assert (other.gradients, other.state_dict()) == (True, one.state_dict())
+    before = one.state_dict()
+    other(DATA, tensors(LOGPROBS))
+    assert other.step == 2
+    assert one.state_dict() == before
+    assert other.state_dict()["coefficients"] != before["coefficients"]
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, "much"])

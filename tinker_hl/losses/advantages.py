@@ -131,7 +131,14 @@ def _scaled(centred: Floats, spread: Any) -> Floats:
 
 
 def _rewards(rewards: Any) -> Floats:
-    found = np.asarray(rewards, dtype=np.float64)
+    try:
+        found = np.asarray(rewards, dtype=np.float64)
+    except ValueError:
+        raise LossOptionError(
+            "rewards must be numbers, [n] or [groups, n], and all groups of one size",
+            field="rewards",
+            hint="Call it once a group where groups differ in size.",
+        ) from None
     if found.ndim not in (1, 2) or found.shape[-1] < 2:
         raise LossOptionError(
             f"rewards must be [n] or [groups, n] with n of 2 or more, got {list(found.shape)}",

@@ -168,6 +168,16 @@ class Pipeline:
         if self.base is None and all(term.monitored for term in self.terms):
             raise refused(self, "terms", "have nothing to train, and there is no base loss")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which have a lock of their own."""
+        names = (field.name for field in attrs.fields(type(self)))
+        return {name: getattr(self, name) for name in names if name != "_lock"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)  # past the converters: it was converted before
+        self._lock = threading.Lock()
+
     def __call__(self, data: list[Datum], logprobs: list[Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss of a call, and `CustomLossOutput.metrics`."""
         total, output = self.evaluate(data, logprobs)
@@ -258,10 +268,10 @@ class Pipeline:
 
     def _learn(self, output: CustomLossOutput) -> None:
         with self._lock:
-            self._calls += 1
             for term, found in zip(self.terms, output.regularizers, strict=True):
                 if isinstance(term.coefficient, Controller):
                     term.coefficient.observe(found.value)
+            self._calls += 1
 
 
 def _part(name: str, loss: Any, data: list[Datum], logprobs: list[Tensor], *, monitored: bool) -> _Part:
