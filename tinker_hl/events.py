@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 
 __all__ = ["Event", "EventBus", "EventKind", "Guard", "Listener", "in_call", "log_event"]
 
 logger = logging.getLogger("tinker_hl")
+
+T = TypeVar("T")
 
 EventKind = Literal[
     "queued",  # a public call was made, and its place in the order reserved
@@ -93,24 +95,28 @@ class EventBus:
         self._lock = threading.Lock()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener; the returned function removes it again."""
+        """Add a listener; the returned function removes it again, but not what others have subscribed."""
+        mine = [listener]
         with self._lock:
             self._listeners = (*self._listeners, listener)
 
         def unsubscribe() -> None:
             with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
+                while mine:
+                    self._listeners = _without_one(self._listeners, mine.pop())
 
         return unsubscribe
 
     def guard(self, guard: Guard) -> Callable[[], None]:
         """Have a guard asked of every call; the returned function ends it."""
+        mine = [guard]
         with self._lock:
             self._guards = (*self._guards, guard)
 
         def unguard() -> None:
             with self._lock:
-                self._guards = tuple(other for other in self._guards if other is not guard)
+                while mine:
+                    self._guards = _without_one(self._guards, mine.pop())
 
         return unguard
 
@@ -188,6 +194,14 @@ class EventBus:
             self.emit("ended", call, outcome="cancelled")
         else:
             self.emit("ended", call, outcome="failed", error_type=type(error).__name__)
+
+
+def _without_one(kept: tuple[T, ...], gone: T) -> tuple[T, ...]:
+    """The same less the first that is this one; it may have been added more than once."""
+    for place, one in enumerate(kept):
+        if one is gone:
+            return kept[:place] + kept[place + 1 :]
+    return kept
 
 
 def log_event(event: Event) -> None:

@@ -41,6 +41,22 @@ def test_a_call_tells_its_way() -> None:
         assert len(events) == len(told)
 
 
+def test_who_ends_a_subscription_ends_no_other_one() -> None:
+    bus, seen = EventBus(), []
+
+    def hear(event: Event) -> None:
+        seen.append(event.call)
+
+    first, second = bus.subscribe(hear), bus.subscribe(hear)
+    bus.emit("notice", "both")
+    first()
+    first()
+    bus.emit("notice", "one")
+    second()
+    bus.emit("notice", "none")
+    assert seen == ["both", "both", "one"]
+
+
 def test_failures_are_told() -> None:
     server = ScriptedServer()
     server.results["ForwardBackward"] = {"error": "too long", "category": "user"}

@@ -70,7 +70,7 @@ def test_a_text_has_the_curve_between_its_axes() -> None:
     ]
 
 
-FINITE = st.floats(-1e12, 1e12)
+FINITE = st.floats(-1e12, 1e12) | st.floats(allow_nan=False, allow_infinity=False)
 
 
 @settings(max_examples=40)
@@ -85,6 +85,11 @@ def test_any_curve_fits_its_width_and_height(points: list[tuple[float, float]], 
     picture = lines[1 : 1 + height]
     assert all(len(line) <= width for line in lines[: 2 + height])
     assert any(ord(letter) > BRAILLE for line in picture for letter in line)
+
+
+def test_a_curve_that_goes_through_all_that_a_float_holds_is_drawn() -> None:
+    text = draw_text([Curve("a", "loss", (0.0, 1.0), (-1.5e308, 1.5e308))])
+    assert "-1.50e+308" in text
 
 
 def test_names_cannot_command_a_terminal() -> None:

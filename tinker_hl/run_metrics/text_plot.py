@@ -107,7 +107,8 @@ class _Canvas:
 
 def _place(value: float, first: float, last: float, dots: int) -> int:
     """Where a value is between two others, in dots from the first."""
-    return 0 if first == last else round((value - first) / (last - first) * dots)
+    # Halved, so that no difference is beyond what a float holds.
+    return 0 if first == last else round((value / 2 - first / 2) / (last / 2 - first / 2) * dots)
 
 
 def _printable(text: str) -> str:
