@@ -18,6 +18,7 @@ from tinker_local.engine.protocol import SampleOutput, TrainingOutput
 from tinker_local.errors import gone, not_found
 from tinker_local.unfetched import Unfetched
 from tinker_local.wire.results import sample_json, sample_proto, training_json, training_proto
+from tinker_local.wire.tensors import RowLayout
 
 __all__ = [
     "Answer",
@@ -144,6 +145,8 @@ class SampleAnswer:
 
     output: SampleOutput
     sequence_ids: tuple[str, ...]
+    layout: RowLayout | None = None
+    """Of the tokens that were to be scored, where they were asked for in CSR."""
     failed = False
 
     @property
@@ -158,12 +161,12 @@ class SampleAnswer:
 
     def json(self) -> bytes:
         """For clients before 0.18.1."""
-        content = sample_json(self.output, sequence_ids=self.sequence_ids)
+        content = sample_json(self.output, sequence_ids=self.sequence_ids, layout=self.layout)
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def protobuf(self) -> bytes:
         """For newer ones."""
-        return sample_proto(self.output)
+        return sample_proto(self.output, self.layout)
 
 
 @attrs.define(eq=False, kw_only=True)

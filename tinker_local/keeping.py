@@ -13,6 +13,7 @@ import orjson
 from tinker_local.engine import channel
 from tinker_local.futures import Answer, Failure, JsonAnswer, Promise, SampleAnswer, TrainingAnswer
 from tinker_local.store.results import Accepted, Result, Results
+from tinker_local.wire.tensors import RowLayout
 
 __all__ = ["MOST_GONE", "Keeping"]
 
@@ -141,8 +142,9 @@ def _written(answer: Answer) -> tuple[str, bytes]:
     match answer:
         case TrainingAnswer(output=training):
             return "training", b"".join(channel.encode(training))
-        case SampleAnswer(output=samples, sequence_ids=sequence_ids):
-            return "sample", b"".join(channel.encode([samples, list(sequence_ids)]))
+        case SampleAnswer(output=samples, sequence_ids=sequence_ids, layout=layout):
+            indices = None if layout is None else [layout.crow, layout.col]
+            return "sample", b"".join(channel.encode([samples, list(sequence_ids), indices]))
         case Failure(error=error, category=category):
             return "failure", orjson.dumps([error, category])
         case _:
@@ -157,8 +159,9 @@ def _answer(result: Result) -> Answer:
     content = _decoded(result.body)
     if result.kind == "training":
         return TrainingAnswer(content)
-    samples, sequence_ids = content
-    return SampleAnswer(samples, tuple(sequence_ids))
+    samples, sequence_ids, *more = content
+    indices = next(iter(more), None)  # results of earlier releases have none
+    return SampleAnswer(samples, tuple(sequence_ids), None if indices is None else RowLayout(*indices))
 
 
 def _decoded(frame: bytes) -> Any:

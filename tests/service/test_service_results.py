@@ -46,8 +46,11 @@ def test_results_of_every_kind_and_failures_are_there_after_a_restart(bench: Ben
         api.ok("forward_backward", body=long_pass(model_id, 5)),
         api.ok("sample", body=sample_body(sampler_id, 0)),
     ]
-    sampler = api.ok("sample", body=sample_body(sampler_id, 1, num_samples=2))
+    indices = {"sparse_crow_indices": [0, 1, 2], "sparse_col_indices": [0, 1]}
+    targets = {"data": [4, 9], "dtype": "int64", "shape": [2, 2], **indices}
+    sampler = api.ok("sample", body=sample_body(sampler_id, 1, num_samples=2, target_prompt_logprobs=targets))
     before = [api.result(promise) for promise in [*made, sampler]]
+    assert before[-1]["target_prompt_logprobs"].items() >= indices.items(), "what is asked in CSR is answered in CSR"
     again = restarted(bench, api)
     assert [again.result(promise) for promise in [*made, sampler]] == before
     assert any((bench.data_dir / "results").iterdir()), "the long one is in a file"

@@ -13,6 +13,7 @@ from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_local.engine.protocol import SampledTokens, SampleOutput, TopK, TrainingOutput
 from tinker_local.wire.results import sample_json, sample_proto, training_json, training_proto
+from tinker_local.wire.tensors import RowLayout
 
 
 def through_json(answer: dict[str, Any]) -> Any:
@@ -146,6 +147,24 @@ def test_a_sample_in_protobuf() -> None:
     assert (alternatives.tokens.dtype, list(alternatives.tokens.shape)) == (pb.DTYPE_INT64, [2, 1])
     assert np.frombuffer(alternatives.tokens.dense, "<i8").tolist() == [3, 2**40]
     assert message.prompt_cache_hit_tokens == 2
+
+
+def test_what_was_asked_in_csr_is_answered_in_csr() -> None:
+    """An entry that is not listed was not asked for, whatever stands there; the indices are those of the request."""
+    request = {"sparse_crow_indices": [0, 1, 3], "sparse_col_indices": [0, 1, 0]}
+    layout = RowLayout.of(request)
+    answer = through_json(sample_json(OUTPUT, sequence_ids=["q1", "q2"], layout=layout))["target_prompt_logprobs"]
+    assert answer == {"data": [-1.5, -4.0, -2.0], "dtype": "float32", "shape": [2, 2], **request}
+    tensor = pb.SampleResponse.FromString(sample_proto(OUTPUT, layout)).target_prompt_logprobs
+    assert (tensor.WhichOneof("encoding"), tensor.dtype, list(tensor.shape)) == (
+        "sparse_csr",
+        pb.DTYPE_FLOAT32,
+        [2, 2],
+    )
+    assert np.frombuffer(tensor.sparse_csr.values, "<f4").tolist() == answer["data"]
+    assert np.frombuffer(tensor.sparse_csr.crow_indices, "<i8").tolist() == [0, 1, 3]
+    assert np.frombuffer(tensor.sparse_csr.col_indices, "<i8").tolist() == [0, 1, 0]
+    assert RowLayout.of({"data": [1], "dtype": "int64", "sparse_crow_indices": None}) is None
 
 
 def test_what_was_not_asked_is_absent() -> None:

@@ -15,6 +15,7 @@ from tinker_local.scheduler import Work
 from tinker_local.store.paths import CheckpointPath
 from tinker_local.store.records import SamplerRecord
 from tinker_local.wire.sampling import decode_sample
+from tinker_local.wire.tensors import RowLayout
 
 __all__ = ["HANDLERS"]
 
@@ -113,6 +114,8 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
     engine = service.supervision.require()
     callers = (call.owner, promise.session_id or "")
     job = decode_sample(call.body, job_id=promise.request_id, sampler_id=source.key, callers=callers)
+    targets = call.body.get("target_prompt_logprobs")
+    layout = None if targets is None else RowLayout.of(targets)
     info = service.supervision.model(source.base_model)
     if job.prompt.size > info.max_context_length:
         raise invalid(
@@ -138,7 +141,7 @@ def _start(call: Call, promise: Promise, source: Source, *, run_id: str | None =
         output = await engine.sample(job, lambda hold: _note(promise, hold))
         run = run_id or ("" if source.path is None else source.path.run_id)
         service.usage.sampled(call.owner, promise.session_id, run, source.base_model, job.prompt.size, output)
-        return SampleAnswer(output, promise.sequence_ids)
+        return SampleAnswer(output, promise.sequence_ids, layout)
 
     service.futures.add(promise)
     call.share.keep_until(promise.on_done)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_local.engine.protocol import SampledTokens, SampleOutput, TopK, TrainingOutput
+from tinker_local.wire.tensors import RowLayout
 
 __all__ = ["sample_json", "sample_proto", "training_json", "training_proto"]
 
@@ -40,8 +41,16 @@ def training_proto(output: TrainingOutput) -> bytes:
     return message.SerializeToString()
 
 
-def sample_json(output: SampleOutput, *, sequence_ids: Sequence[str]) -> dict[str, Any]:
-    """A `SampleResponse` object. `sequence_ids` are those that the submission was answered with, one a sequence."""
+def sample_json(
+    output: SampleOutput, *, sequence_ids: Sequence[str], layout: RowLayout | None = None
+) -> dict[str, Any]:
+    """A `SampleResponse` object.
+
+    Args:
+        output: the engine's.
+        sequence_ids: those that the submission was answered with, one a sequence.
+        layout: of the tokens that were to be scored, where they were asked for in CSR.
+    """
     answer: dict[str, Any] = {
         "type": "sample",
         "sequences": [
@@ -53,7 +62,7 @@ def sample_json(output: SampleOutput, *, sequence_ids: Sequence[str]) -> dict[st
         "prompt_cache_hit_tokens": output.prompt_cache_hit_tokens,
     }
     if output.target_prompt_logprobs is not None:
-        answer["target_prompt_logprobs"] = _tensor_json(output.target_prompt_logprobs, "float32")
+        answer["target_prompt_logprobs"] = _tensor_json(output.target_prompt_logprobs, "float32", layout)
     if output.prompt_alt_tokens is not None and output.prompt_alt_logprobs is not None:
         answer["prompt_alt_tokens"] = {
             "tokens": _tensor_json(output.prompt_alt_tokens, "int64"),
@@ -62,8 +71,8 @@ def sample_json(output: SampleOutput, *, sequence_ids: Sequence[str]) -> dict[st
     return answer
 
 
-def sample_proto(output: SampleOutput) -> bytes:
-    """A `SampleResponse` message; it carries no sequence ids, the submission's answer did."""
+def sample_proto(output: SampleOutput, layout: RowLayout | None = None) -> bytes:
+    """A `SampleResponse` message; it carries no sequence ids, the submission's answer did. See `sample_json`."""
     message = pb.SampleResponse(prompt_cache_hit_tokens=output.prompt_cache_hit_tokens)
     for sequence in output.sequences:
         message.sequences.append(_sequence_proto(sequence))
@@ -72,7 +81,7 @@ def sample_proto(output: SampleOutput) -> bytes:
     if output.topk_prompt is not None:
         message.topk_prompt_logprobs.CopyFrom(_topk_proto(output.topk_prompt))
     if output.target_prompt_logprobs is not None:
-        message.target_prompt_logprobs.CopyFrom(_tensor_proto(output.target_prompt_logprobs, pb.DTYPE_FLOAT32))
+        message.target_prompt_logprobs.CopyFrom(_tensor_proto(output.target_prompt_logprobs, pb.DTYPE_FLOAT32, layout))
     if output.prompt_alt_tokens is not None and output.prompt_alt_logprobs is not None:
         message.prompt_alt_tokens.tokens.CopyFrom(_tensor_proto(output.prompt_alt_tokens, pb.DTYPE_INT64))
         message.prompt_alt_tokens.logprobs.CopyFrom(_tensor_proto(output.prompt_alt_logprobs, pb.DTYPE_FLOAT32))
@@ -83,8 +92,12 @@ def _raw(values: NDArray[Any], dtype: str) -> bytes:
     return values.astype(dtype, copy=False).tobytes()
 
 
-def _tensor_json(values: NDArray[Any], dtype: str) -> dict[str, Any]:
-    return {"data": np.ascontiguousarray(values, dtype=dtype).reshape(-1), "dtype": dtype, "shape": list(values.shape)}
+def _tensor_json(values: NDArray[Any], dtype: str, layout: RowLayout | None = None) -> dict[str, Any]:
+    shape = list(values.shape)
+    if layout is not None:
+        indices = {"sparse_crow_indices": layout.crow, "sparse_col_indices": layout.col}
+        return {"data": layout.listed(values).astype(dtype, copy=False), "dtype": dtype, "shape": shape, **indices}
+    return {"data": np.ascontiguousarray(values, dtype=dtype).reshape(-1), "dtype": dtype, "shape": shape}
 
 
 def _batched(arrays: Sequence[NDArray[np.float32]], trailing: tuple[int, ...]) -> pb.BatchedTensor:
@@ -100,9 +113,16 @@ def _batched(arrays: Sequence[NDArray[np.float32]], trailing: tuple[int, ...]) -
     )
 
 
-def _tensor_proto(values: NDArray[Any], dtype: pb.DType) -> pb.Tensor:
-    raw = _raw(values, "<f4" if dtype == pb.DTYPE_FLOAT32 else "<i8")
-    return pb.Tensor(dense=raw, dtype=dtype, shape=[int(length) for length in values.shape])
+def _tensor_proto(values: NDArray[Any], dtype: pb.DType, layout: RowLayout | None = None) -> pb.Tensor:
+    kind = "<f4" if dtype == pb.DTYPE_FLOAT32 else "<i8"
+    tensor = pb.Tensor(dtype=dtype, shape=[int(length) for length in values.shape])
+    if layout is None:
+        tensor.dense = _raw(values, kind)
+    else:
+        tensor.sparse_csr.values = _raw(layout.listed(values), kind)
+        tensor.sparse_csr.crow_indices = _raw(layout.crow, "<i8")
+        tensor.sparse_csr.col_indices = _raw(layout.col, "<i8")
+    return tensor
 
 
 def _sequence_json(sequence: SampledTokens, sequence_id: str) -> dict[str, Any]:

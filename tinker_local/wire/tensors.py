@@ -14,7 +14,7 @@ from tinker_proto import tinker_public_pb2 as pb
 
 from tinker_local.wire.faults import Loc, WireFault
 
-__all__ = ["Room", "tensor_from_json", "tensor_from_proto"]
+__all__ = ["Room", "RowLayout", "tensor_from_json", "tensor_from_proto"]
 
 MAX_ELEMENTS = 2**27
 """Elements of all dense tensors of one request (1 GiB as int64)."""
@@ -47,6 +47,27 @@ class Room:
         self.elements -= math.prod(shape)
         if self.elements < 0:
             raise WireFault(loc, f"the tensors of one request hold at most {MAX_ELEMENTS} elements; send fewer data")
+
+
+@attrs.frozen(eq=False)
+class RowLayout:
+    """Which entries of a matrix a CSR tensor lists; an answer to it lists the same."""
+
+    crow: NDArray[np.int64]
+    """[rows + 1]: where each row begins among the listed entries, and the end of the last."""
+    col: NDArray[np.int64]
+    """[listed]: the column of each."""
+
+    @classmethod
+    def of(cls, tensor: Mapping[str, Any]) -> "RowLayout | None":
+        """That of a `TensorData` object which `tensor_from_json` has read; None for a dense one."""
+        crow, col = tensor.get("sparse_crow_indices"), tensor.get("sparse_col_indices")
+        return None if crow is None else cls(np.array(crow, np.int64), np.array(col, np.int64))
+
+    def listed(self, dense: NDArray[Any]) -> NDArray[Any]:
+        """The listed entries of a matrix [rows, columns]."""
+        values: NDArray[Any] = dense[np.repeat(np.arange(self.crow.size - 1), np.diff(self.crow)), self.col]
+        return values
 
 
 def tensor_from_json(tensor: Mapping[str, Any], loc: Loc, room: Room, *, fill: int = 0) -> NDArray[Any]:

@@ -47,7 +47,8 @@ class SampleRequest:
     topk_sample_logprobs: int | Unset = UNSET
     """ Most likely tokens to give at each sampled position. """
     target_prompt_logprobs: None | TensorData | Unset = UNSET
-    """ int64 [N - 1, K]: tokens to score at each prompt position after the first; -1: nothing. """
+    """ int64 [N - 1, K]: tokens to score at each prompt position after the first; -1: nothing. The answer has the
+    same shape, and in CSR lists the same entries. """
     prompt_alt_tokens_k: int | Unset = UNSET
     """ Tokens to draw at each prompt position after the first. """
     prompt_logprobs_last_n: int | None | Unset = UNSET
