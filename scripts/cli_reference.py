@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from tinker_hl.cli.entry import FAILED, INTERRUPTED, USAGE, commands
+from tinker_local.cli import DATA_DIR_BUSY
 
 __all__ = ["page"]
 
@@ -55,6 +56,7 @@ record, and in a pipe it is as wide as it has to be: nothing is cut off. `NO_COL
 | 0 | done |
 | {FAILED} | it failed, wholly or in part, or a question was answered with no; stderr has a line on each failure |
 | {USAGE} | asked for wrongly: an unknown option, a value that cannot be meant, a faulty data file, a missing key |
+| {DATA_DIR_BUSY} | `serve` alone: another service has the data folder |
 | {INTERRUPTED} | interrupted by Ctrl-C |
 
 **Errors.** With `--format json` or `jsonl` an error is one JSON object, the last line of stderr:

@@ -78,8 +78,11 @@ def test_run_info_and_diff(line: Line, run_id: str) -> None:
     assert line.json("run", "info", run_id)["base_model"] == MODEL
     other = line.json("checkpoint", "save", "--base-model", MODEL, "--rank", "6")["training_run_id"]
     apart = line.json("run", "diff", run_id, other)["differences"]
-    assert {"property": "LoRA Rank", "first": "2", "second": "6"} in apart
-    assert "Base Model" not in [row["property"] for row in apart]
+    assert {"property": "lora_rank", "first": 2, "second": 6} in apart
+    assert "base_model" not in [row["property"] for row in apart]
+    times = next(row for row in apart if row["property"] == "last_request_time")
+    assert datetime.fromisoformat(times["first"]) < datetime.fromisoformat(times["second"]), "no ages for programs"
+    assert ["LoRA", "Rank", "2", "6"] in [text.split() for text in line("run", "diff", run_id, other).splitlines()]
     assert line.both("run", "diff", run_id, run_id) == ("", "They do not differ.\n")
     assert line.both("run", "info", "nobody", code=1)[1].startswith("Error: ")
 

@@ -7,7 +7,7 @@ import click
 from tinker_hl.cli.forms import format_option
 from tinker_hl.cli.output import Column, print_records
 from tinker_hl.cli.reach import Reach, reaching
-from tinker_hl.cli.wording import MISSING, yes_or_no
+from tinker_hl.cli.wording import MISSING, plural, yes_or_no
 
 if TYPE_CHECKING:
     from tinker_hl.types.models import SupportedModel
@@ -39,5 +39,7 @@ def list_models(reach: Reach, substring: str | None) -> None:
     models = reach.wait(reach.rest().get_server_capabilities()).supported_models
     found = [model for model in models if (substring or "").lower() in (model.model_name or "").lower()]
     if substring and not found:
-        raise click.ClickException(f"no model has {substring!r} in its name; {len(models)} are offered")
+        raise click.ClickException(
+            f"no model has {substring!r} in its name; the server offers {plural(len(models), 'model')}"
+        )
     print_records(found, COLUMNS, name="models", nothing="The server offers no models.")

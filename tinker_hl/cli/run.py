@@ -1,6 +1,6 @@
 """`tinker-hl run`: the training runs of a server, as a list and one by one."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -108,17 +108,21 @@ def diff(reach: Reach, first: str, second: str, access_scope: "AccessScope") -> 
     """Show in what the training runs FIRST and SECOND differ."""
     rest = reach.rest()
     asked = [rest.get_training_run(run_id, access_scope) for run_id in (first, second)]
-    sides = [dict(_rows(reach.wait(future))) for future in asked]
+    found = [reach.wait(future) for future in asked]
+    sides: list[dict[str, Any]] = [
+        dict(_rows(one)) if form() == "table" else one.model_dump(mode="json") for one in found
+    ]
+    nothing = MISSING if form() == "table" else None
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     apart = [
-        {"property": name, "first": sides[0].get(name, MISSING), "second": sides[1].get(name, MISSING)}
+        {"property": name, "first": sides[0].get(name, nothing), "second": sides[1].get(name, nothing)}
         for name in names
         if sides[0].get(name) != sides[1].get(name)
     ]
     columns = [
-        Column[dict[str, str]]("Property", lambda row: row["property"]),
-        Column[dict[str, str]]("First", lambda row: row["first"]),
-        Column[dict[str, str]]("Second", lambda row: row["second"]),
+        Column[dict[str, Any]]("Property", lambda row: row["property"]),
+        Column[dict[str, Any]]("First", lambda row: row["first"]),
+        Column[dict[str, Any]]("Second", lambda row: row["second"]),
     ]
     print_records(apart, columns, name="differences", nothing="They do not differ.")
 
