@@ -196,6 +196,8 @@ def test_reports_stand_in_the_trace_and_on_the_command_line(api: Api, bench: Ben
     printed = CliRunner().invoke(telemetry, [session_id, "--data-dir", str(bench.data_dir)])
     assert printed.exit_code == 0
     assert [json.loads(line)["event_name"] for line in printed.output.splitlines()] == ["step"]
+    whole = CliRunner().invoke(telemetry, [session_id, "--format", "json", "--data-dir", str(bench.data_dir)])
+    assert json.loads(whole.output)["events"] == [json.loads(text) for text in printed.output.splitlines()]
     unknown = CliRunner().invoke(telemetry, ["unknown", "--data-dir", str(bench.data_dir)])
     assert (unknown.exit_code, "no reports" in unknown.output) == (1, True)
 
