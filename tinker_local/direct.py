@@ -6,9 +6,7 @@ know what an operation does.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,30 +16,6 @@ __all__ = ["Direct", "Endpoint", "Refusal"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Request, Exception], Awaitable[Response]]
 """Makes the answer of an exception."""
-
-
-class _Headers(Headers):
-    """Headers that are asked for six times a request, mostly for some that are not there: as a table.
-
-    Starlette's own goes through the list at each question, and raises for what it does not find.
-    """
-
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        super().__init__(raw=raw)
-        self._table = dict(reversed(raw))  # of several the first one counts
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The header's value, whatever the case of its name."""
-        value = self._table.get(key.lower().encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
-
-
-class _Request(Request):
-    @property
-    def headers(self) -> Headers:
-        if not hasattr(self, "_headers"):
-            self._headers: Headers = _Headers(self.scope["headers"])
-        return self._headers
 
 
 class Direct:
@@ -67,7 +41,7 @@ class Direct:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, receive, send)
+        request = Request(scope, receive, send)
         try:
             response = await endpoint(request)
         except Exception as problem:
