@@ -35,6 +35,19 @@ def test_several_samples_of_a_seed(line: Line) -> None:
     assert [f"--- {number} of 3, ended by" in shown for number in (1, 2, 3)] == [True, True, True]
 
 
+@pytest.mark.parametrize("narrow", [("--top-k", "1"), ("--top-p", "0.000001"), ("--temperature", "0")])
+def test_what_narrows_the_choice_to_one_token_draws_the_likeliest(line: Line, narrow: tuple[str, str]) -> None:
+    """T-187: three samples are alike, and the same by each option; without any they differ."""
+    words = [*BASE, "--prompt", "lemon is", "--max-tokens", "6", "--num-samples", "3", "--seed", "5"]
+
+    def drawn(*more: str) -> list[list[int]]:
+        return [sample["tokens"] for sample in line.json("sample", *words, *more)["samples"]]
+
+    likeliest = drawn("--temperature", "0")[0]
+    assert drawn(*narrow) == [likeliest] * 3
+    assert len({tuple(tokens) for tokens in drawn()}) == 3
+
+
 def test_a_prompt_of_token_ids_is_the_text_of_them(line: Line, tmp_path: Path) -> None:
     """T-187: a file with text, or with a JSON array of token ids."""
     more = ["--max-tokens", "5", "--temperature", "0"]
