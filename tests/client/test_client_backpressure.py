@@ -20,7 +20,6 @@ from tinker_hl import (
     SamplingParams,
     ServiceClient,
     TensorData,
-    backpressure,
     loop,
 )
 from tinker_hl.backpressure import Backpressure, backpressure_of
@@ -175,8 +174,8 @@ def test_after_a_429_everybody_pauses_as_long_as_the_server_says_and_then_goes_c
     async def scene() -> None:
         pressure = Backpressure()
         assert pressure.pushed_back(clock, 10, named=7.0) == 7.0
-        assert pressure.pushed_back(clock, 10, named=None) == backpressure.PAUSE
-        assert pressure.pushed_back(clock, backpressure.LARGE_PROMPT_BYTES + 1, None) == backpressure.LARGE_PAUSE
+        assert pressure.pushed_back(clock, 128 * 1024, named=None) == 1.0
+        assert pressure.pushed_back(clock, 128 * 1024 + 1, named=None) == 5.0
         inside = most = 0
 
         async def submit() -> None:
@@ -189,10 +188,13 @@ def test_after_a_429_everybody_pauses_as_long_as_the_server_says_and_then_goes_c
                 inside -= 1
 
         await asyncio.gather(*(submit() for _ in range(50)))
-        assert most == backpressure.CAUTIOUS_SUBMISSIONS
-        await clock.sleep(backpressure.CAUTION_SECONDS + 1)
-        await asyncio.gather(*(submit() for _ in range(50)))
-        assert most == 50
+        assert most == 10
+        pressure.pushed_back(clock, 10, named=7.0)
+        ends = clock.now() + 7.0
+        for after, expected in ((9.9, 10), (10.1, 50)):  # ten seconds long
+            clock._now, most = ends + after, 0
+            await asyncio.gather(*(submit() for _ in range(50)))
+            assert most == expected
 
     asyncio.run(scene())
 
@@ -220,7 +222,7 @@ def test_bytes_weigh_more_while_the_server_has_lately_pushed_back() -> None:
         return free, await most_at_once()
 
     pressure = Backpressure()
-    assert asyncio.run(scene()) == (40, 400 // (10 * backpressure.CAUTIOUS_WEIGHT))
+    assert asyncio.run(scene()) == (40, 400 // (10 * 20))
 
 
 def test_samples_are_side_by_side_and_the_wait_for_them_has_its_own_limit() -> None:
