@@ -290,9 +290,7 @@ async def _beat(session: "weakref.ref[Session]", life: _Life) -> None:
             silent = asyncio.get_running_loop().time() - last_success
             level = 30 if silent > profile.heartbeat_warning else 10
             detail = f"no heartbeat for {silent:.0f} s: {error.message}"
-            connection.events.emit(
-                "heartbeat_failed", "session_heartbeat", detail=detail, level=level, silent_s=round(silent, 3)
-            )
+            connection.events.emit("heartbeat_failed", "session_heartbeat", detail=detail, level=level, silent_s=silent)
         else:
             last_success = asyncio.get_running_loop().time()
 
