@@ -7,8 +7,10 @@ module knows nothing of samples, training or results.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TypeVar
 
 from tinker_hl import loop
 from tinker_hl.adaptive_limit import AdaptiveLimit
@@ -29,6 +31,9 @@ PAUSE, LARGE_PAUSE = 1.0, 5.0
 """Seconds to pause after a 429 that names no time, by the size of the prompt."""
 
 
+T = TypeVar("T")
+
+
 class Backpressure:
     """One server's limits and pauses. Invariant: no sample is submitted before `until`."""
 
@@ -42,39 +47,38 @@ class Backpressure:
         self._reset()
         loop.reset_after_fork(self)
 
-    @asynccontextmanager
-    async def sample(self, clock: Clock, limit: int) -> AsyncIterator[None]:
+    def sample(self, clock: Clock, limit: int) -> AbstractAsyncContextManager[None]:
         """One sample under way, from before its submission until its result is there.
 
         Args:
             clock: The time.
             limit: The server's own; after a 429 fewer are under way at once.
         """
-        async with self._samples.held(1, lambda: self.adaptive.under(limit)):
-            yield
-            self.adaptive.succeeded(limit, clock.now())
+        return _SampleUnderWay(self._samples, self.adaptive, clock, limit)
 
     def training_body(self, size: int, limit: int) -> AbstractAsyncContextManager[None]:
         """A training request of `size` bytes being built and submitted; at most `limit` bytes at once."""
         return self._training_bytes.held(size, limit)
 
-    @asynccontextmanager
-    async def submission(self, clock: Clock, size: int, limit: int) -> AsyncIterator[None]:
-        """Wait for permission to submit a sample once.
+    async def submission(self, clock: Clock, size: int, limit: int, submit: Callable[[], Awaitable[T]]) -> T:
+        """Submit a sample once, as soon as that is permitted.
 
         Args:
             clock: The time.
             size: Bytes of the body.
             limit: Bytes of bodies that may be submitted at once.
+            submit: Does it.
         """
-        weight = size * CAUTIOUS_WEIGHT if self._is_cautious(clock) else size
-        async with self._sample_bytes.held(weight, limit), self._slots:
-            if self._is_cautious(clock):
+        weight = await self._sample_bytes.take(size * CAUTIOUS_WEIGHT if self._is_cautious(clock) else size, limit)
+        try:
+            async with self._slots.held(1, SUBMISSIONS):
+                if not self._is_cautious(clock):
+                    return await submit()
                 async with self._cautious_slots:
                     await self._pause(clock)
-                    yield
-            else:
-                yield
+                    return await submit()
+        finally:
+            self._sample_bytes.give_back(weight)
 
     def pushed_back(self, clock: Clock, prompt_bytes: int, named: float | None) -> float:
         """The server said 429; the seconds that everybody pauses now."""
@@ -95,10 +99,32 @@ class Backpressure:
             await clock.sleep(self._until - clock.now())
 
     def _reset(self) -> None:
-        self._slots = asyncio.Semaphore(SUBMISSIONS)
+        self._slots = InFlightBudget()
         self._cautious_slots = asyncio.Semaphore(CAUTIOUS_SUBMISSIONS)
         self.adaptive = AdaptiveLimit()
         """How many samples may be under way."""
+
+
+class _SampleUnderWay:
+    """The block of one sample. A class and no generator, as thousands may be under way."""
+
+    __slots__ = ("_adaptive", "_clock", "_limit", "_samples")
+
+    def __init__(self, samples: InFlightBudget, adaptive: AdaptiveLimit, clock: Clock, limit: int) -> None:
+        self._samples, self._adaptive, self._clock, self._limit = samples, adaptive, clock, limit
+
+    async def __aenter__(self) -> None:
+        await self._samples.take(1, self._allowed)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._adaptive.succeeded(self._limit, self._clock.now())
+        self._samples.give_back(1)
+
+    def _allowed(self) -> int:
+        return self._adaptive.under(self._limit)
 
 
 _by_server: dict[tuple[str, str], Backpressure] = {}

@@ -12,6 +12,7 @@ import os
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
@@ -20,7 +21,7 @@ import orjson
 
 from tinker_hl import local_door, loop
 from tinker_hl.billing_pause import billing_pause_of
-from tinker_hl.call_metrics import CallMetrics
+from tinker_hl.call_metrics import CallMetrics, is_counted
 from tinker_hl.call_settings import options_in_force
 from tinker_hl.capabilities import Capabilities, DynamicCapabilities
 from tinker_hl.chunking import ChunkLimits
@@ -37,7 +38,7 @@ from tinker_hl.errors import (
     secret_values,
     without_secrets,
 )
-from tinker_hl.events import EventBus, in_call, log_event
+from tinker_hl.events import EventBus, in_call, is_logged, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
 from tinker_hl.operations import (
     exchange_token,
@@ -50,7 +51,7 @@ from tinker_hl.progress_line import LINE
 from tinker_hl.redaction import redacted, redacted_bytes
 from tinker_hl.retry import NEVER, AttemptLog, Clock, RetryBudget, RetryPolicy, SharedBudgets, default_clock
 from tinker_hl.span_headers import span_headers
-from tinker_hl.telemetry import VARIABLE, Telemetry, is_user_error
+from tinker_hl.telemetry import VARIABLE, Telemetry, is_reported, is_user_error
 from tinker_hl.transport.base import Request, Response, Transport
 from tinker_hl.version import SDK_VERSION, __version__
 
@@ -102,7 +103,9 @@ class Connection:
         self.base_url = resolve_base_url(base_url)
         self.settings = settings or read_settings(policy=policy)
         self.metrics = CallMetrics()
-        self.events = EventBus((log_event, self.metrics.hear))
+        self.events = EventBus()
+        self.events.subscribe(log_event, is_logged)
+        self.events.subscribe(self.metrics.hear, is_counted)
         self.policy = policy or self.settings.policy
         self.clock: Clock = clock or default_clock()
         told = _notices(self.events, "credentials")
@@ -278,15 +281,19 @@ class Connection:
         A name without a class is that of a task in the background, which no method makes.
         """
         told = options_in_force()
-        public = {"x-sdk-version": SDK_VERSION, "x-sdk-method": name} if "." in name else {}
+        public = _public_headers(name)
         # A task in the background runs in a copy of the context that it was started in, whose span is long over.
         span = self._span_headers() if self._span_headers is not None and public else {}
         headers = {**public, **span, **told.headers, **options.pop("headers", {})}
-        options.setdefault("policy", self.policy_in_force)
-        options.setdefault("timeout", self._timeout)
+        if "policy" not in options:
+            options["policy"] = told.retry_policy or self.policy
+        if "timeout" not in options:
+            options["timeout"] = self._timeout
         return Call(name=name, headers=headers, **options)
 
-    async def request(self, function: Callable[..., Awaitable[Any]], call: Call, **arguments: Any) -> Any:
+    def request(
+        self, function: Callable[..., Awaitable[Any]], call: Call, **arguments: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Make one call through a generated function, once the connection is ready.
 
         Args:
@@ -298,7 +305,12 @@ class Connection:
             The generated `Response`: `.status_code`, `.content`, `.headers`, `.parsed`.
         """
         if in_call() or "." not in call.name:
-            return await self._request(function, call, arguments)
+            return self._request(function, call, arguments)
+        return self._public_request(function, call, arguments)
+
+    async def _public_request(
+        self, function: Callable[..., Awaitable[Any]], call: Call, arguments: Mapping[str, Any]
+    ) -> Any:
         with self.events.call(call.name):
             return await self._request(function, call, arguments)
 
@@ -423,7 +435,7 @@ class Connection:
             return None
         told, send, clean = _notices(self.events, "telemetry"), self._send_telemetry, self._without_secrets
         telemetry = Telemetry(weakref.WeakMethod(send), self.clock, told, weakref.WeakMethod(clean))
-        self.events.subscribe(telemetry.hear)
+        self.events.subscribe(telemetry.hear, is_reported)
         if self.settings["telemetry"] is None:
             where = self.settings["telemetry_file"] or self.base_url
             told(f"reports of errors go to {where}; {VARIABLE}=0 switches them off", 20)
@@ -470,6 +482,11 @@ class Connection:
         if not isinstance(token, str) or not token:
             raise APIResponseValidationError(None, None, "the server traded the key for no token")
         return token
+
+
+@lru_cache(256)
+def _public_headers(name: str) -> Mapping[str, str]:
+    return {"x-sdk-version": SDK_VERSION, "x-sdk-method": name} if "." in name else {}
 
 
 def _sockets(settings: ClientSettings) -> Transport:

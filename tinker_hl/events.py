@@ -10,15 +10,15 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Literal, TypeVar
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
 
-__all__ = ["Event", "EventBus", "EventKind", "Guard", "Listener", "in_call", "log_event"]
+__all__ = ["Event", "EventBus", "EventKind", "Guard", "Listener", "Wants", "in_call", "is_logged", "log_event"]
 
 logger = logging.getLogger("tinker_hl")
 
@@ -72,9 +72,11 @@ class Event:
     """A number of the public call that it belongs to, in this process; None for tasks in the background."""
 
 
-Listener = Callable[[Event], None]
-Guard = Callable[[Event], None]
+Listener: TypeAlias = Callable[[Event], None]
+Guard: TypeAlias = Callable[[Event], None]
 """Is asked of each call when it is queued, before anything is sent; what it raises is the end of the call."""
+Wants: TypeAlias = Callable[[EventKind, Mapping[str, Any]], bool]
+"""Whether a listener has a use for an event of this kind with these fields; asked before the event is made."""
 
 
 _call_id: ContextVar[int | None] = ContextVar("tinker_hl_call_id", default=None)
@@ -87,18 +89,26 @@ def in_call() -> bool:
 
 
 class EventBus:
-    """Tells each event to each listener, in the thread where it happened. Listeners must be quick."""
+    """Tells each event to each listener, in the thread where it happened. Listeners must be quick.
+
+    An event that no listener wants is never made: a sample has six of them, and a thousand samples may be under way.
+    """
 
     def __init__(self, listeners: tuple[Listener, ...] = ()) -> None:
-        self._listeners = listeners
+        self._listeners: tuple[tuple[Listener, Wants | None], ...] = tuple((listener, None) for listener in listeners)
         self._guards: tuple[Guard, ...] = ()
         self._lock = threading.Lock()
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener; the returned function removes it again, but not what others have subscribed."""
-        mine = [listener]
+    def subscribe(self, listener: Listener, wants: Wants | None = None) -> Callable[[], None]:
+        """Add a listener; the returned function removes it again, but not what others have subscribed.
+
+        Args:
+            listener: Is told.
+            wants: Which events; None for all.
+        """
+        mine = [(listener, wants)]
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            self._listeners = (*self._listeners, *mine)
 
         def unsubscribe() -> None:
             with self._lock:
@@ -127,67 +137,38 @@ class EventBus:
             for guard in self._guards:
                 guard(event)
 
+    def wants(self, kind: EventKind, **fields: Any) -> bool:
+        """Whether anybody would hear such an event; for those whose fields take time to find out."""
+        return any(wants is None or wants(kind, fields) for _, wants in self._listeners)
+
     def emit(
         self, kind: EventKind, call: str, *, request_id: str | None = None, detail: str = "", **fields: Any
     ) -> None:
-        """Tell an event; free when nobody listens."""
-        if not self._listeners:
+        """Tell an event; nearly free when nobody wants it."""
+        told = [listener for listener, wants in self._listeners if wants is None or wants(kind, fields)]
+        if not told:
             return
         number = _call_id.get()
         event = Event(kind=kind, call=call, request_id=request_id, detail=detail, fields=fields, call_id=number)
-        for listener in self._listeners:
+        for listener in told:
             try:
                 listener(event)
             except Exception:
                 logger.exception("an event listener failed on %s", event.kind)
 
-    @contextmanager
-    def call(self, call: str, detail: str = "", **fields: Any) -> Iterator[None]:
+    def call(self, call: str, detail: str = "", **fields: Any) -> "_PublicCall":
         """A public call, from here to the end of the block. What is told in it, and in its tasks, has its number."""
-        with self._numbered(call, detail, fields):
-            try:
-                self.admit(call, **fields)
-                yield
-            except BaseException as error:
-                self._ended(call, error)
-                raise
-            self._ended(call, None)
+        return _PublicCall(self, call, detail, fields)
 
-    @contextmanager
-    def call_of_future(self, call: str, detail: str = "", **fields: Any) -> Iterator[Callable[[Future[Any]], None]]:
+    def call_of_future(self, call: str, detail: str = "", **fields: Any) -> "_CallOfFuture":
         """The same for a call that ends with a future, which the block makes and hands to what it is given.
 
         A block that raises is the end of its call.
         """
-        with self._numbered(call, detail, fields) as number:
+        return _CallOfFuture(self, call, detail, fields)
 
-            def ends_with(future: Future[Any]) -> None:
-                future.add_done_callback(ended)
-
-            def ended(future: Future[Any]) -> None:
-                token = _call_id.set(number)
-                error = asyncio.CancelledError() if future.cancelled() else future.exception()
-                self._ended(call, error)
-                _call_id.reset(token)
-
-            try:
-                self.admit(call, **fields)
-                yield ends_with
-            except BaseException as error:
-                self._ended(call, error)
-                raise
-
-    @contextmanager
-    def _numbered(self, call: str, detail: str, fields: Mapping[str, Any]) -> Iterator[int]:
-        number = next(_call_numbers)
-        token = _call_id.set(number)
-        try:
-            self.emit("queued", call, detail=detail, **fields)
-            yield number
-        finally:
-            _call_id.reset(token)
-
-    def _ended(self, call: str, error: BaseException | None) -> None:
+    def ended(self, call: str, error: BaseException | None) -> None:
+        """Tell that the public call of the running context is over."""
         if error is None:
             self.emit("ended", call, outcome="done")
         elif isinstance(error, asyncio.CancelledError):
@@ -204,10 +185,84 @@ def _without_one(kept: tuple[T, ...], gone: T) -> tuple[T, ...]:
     return kept
 
 
+class _Numbered:
+    """One public call's number in the running context. Classes and no generators: every sample goes through one."""
+
+    __slots__ = ("_bus", "_call", "_detail", "_fields", "_number", "_token")
+
+    def __init__(self, bus: EventBus, call: str, detail: str, fields: Mapping[str, Any]) -> None:
+        self._bus, self._call, self._detail, self._fields = bus, call, detail, fields
+        self._number = next(_call_numbers)
+
+    def _begin(self) -> None:
+        self._token: Token[int | None] = _call_id.set(self._number)
+        self._bus.emit("queued", self._call, detail=self._detail, **self._fields)
+        try:
+            self._bus.admit(self._call, **self._fields)
+        except BaseException as error:
+            # No block is entered, and so none is left.
+            self._bus.ended(self._call, error)
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        _call_id.reset(self._token)
+
+
+class _PublicCall(_Numbered):
+    """The block of one public call."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bus.ended(self._call, error)
+        self._leave()
+
+
+class _CallOfFuture(_Numbered):
+    """The block that makes the future with which a public call ends."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Callable[["Future[Any]"], None]:
+        self._begin()
+        return self._ends_with
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._bus.ended(self._call, error)
+        self._leave()
+
+    def _ends_with(self, future: "Future[Any]") -> None:
+        future.add_done_callback(self._future_ended)
+
+    def _future_ended(self, future: "Future[Any]") -> None:
+        token = _call_id.set(self._number)
+        self._bus.ended(self._call, asyncio.CancelledError() if future.cancelled() else future.exception())
+        _call_id.reset(token)
+
+
+def is_logged(kind: EventKind, fields: Mapping[str, Any]) -> bool:
+    """Whether the logger takes events of this kind."""
+    return logger.isEnabledFor(_level(kind, fields))
+
+
 def log_event(event: Event) -> None:
     """The listener that every client has: writes the event to the logger `tinker_hl`."""
-    level = event.fields.get("level", _LEVELS.get(event.kind, logging.DEBUG))
+    level = _level(event.kind, event.fields)
     if logger.isEnabledFor(level):
         request = f" [{event.request_id}]" if event.request_id else ""
         detail = f": {event.detail}" if event.detail else ""
         logger.log(level, "%s %s%s%s", event.call, event.kind, request, detail)
+
+
+def _level(kind: EventKind, fields: Mapping[str, Any]) -> int:
+    level: int = fields.get("level", _LEVELS.get(kind, logging.DEBUG))
+    return level

@@ -9,11 +9,13 @@ It does not know what the operation is.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
+import functools
 import logging
 import os
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from tinker_hl import loop
 from tinker_hl.notebook import in_notebook
@@ -24,7 +26,6 @@ __all__ = ["APIFuture"]
 logger = logging.getLogger("tinker_hl")
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
 
@@ -97,14 +98,25 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
         self._refuse_in_child()
         if not _in_asyncio():
             return await self._waited_for_in_a_thread(timeout)
-        # A cancelled asyncio wrapper would cancel this future, hence the shield.
-        wrapped = asyncio.shield(asyncio.wrap_future(self))
-        wrapped.add_done_callback(_retrieve)
-        wait = WAITS.begin()
-        try:
-            return await asyncio.wait_for(wrapped, timeout)
-        finally:
-            WAITS.end(wait)
+        if not self.done():
+            end = self._end()
+            wait = WAITS.begin()
+            try:
+                await (end if timeout is None else asyncio.wait_for(end, timeout))
+            finally:
+                WAITS.end(wait)
+        if self.cancelled():
+            raise asyncio.CancelledError
+        return super().result()
+
+    def _end(self) -> "asyncio.Future[None]":
+        """A future of the running loop that says when this one is done, and can be cancelled without this one.
+
+        `asyncio.shield(asyncio.wrap_future(self))` would be two futures, and the result copied twice.
+        """
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.add_done_callback(functools.partial(_tell, end))
+        return end
 
     async def _waited_for_in_a_thread(self, timeout: float | None) -> T:
         import anyio.to_thread  # late: asyncio's own loops need none of it
@@ -170,7 +182,7 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
     def _start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._task = task
-        task.add_done_callback(self._finish)
+        task.add_done_callback(self._finish, context=context)
         if self.cancelled():
             task.cancel()
 
@@ -201,10 +213,15 @@ class APIFuture(concurrent.futures.Future[T], Generic[T]):
             self.set_exception(error)
 
 
-def _retrieve(future: "asyncio.Future[T_co]") -> None:
-    """Mark an abandoned waiter's error as seen: the future itself keeps it."""
-    if not future.cancelled():
-        cast("asyncio.Future[Any]", future).exception()
+def _tell(end: "asyncio.Future[None]", ended: "concurrent.futures.Future[Any]") -> None:
+    # The loop may have been closed by now: then nobody waits any more.
+    with contextlib.suppress(RuntimeError):
+        end.get_loop().call_soon_threadsafe(_end_wait, end)
+
+
+def _end_wait(end: "asyncio.Future[None]") -> None:
+    if not end.done():
+        end.set_result(None)
 
 
 def _in_asyncio() -> bool:

@@ -12,7 +12,7 @@ only when there is a call to make, or when somebody asks for its `Timeout`.
 import itertools
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -159,10 +159,14 @@ class Door:
     def __init__(self, server: Server, call: Call) -> None:
         self._server = server
         self._call = call
-        self.answer: Answer | None = None
-        """The success, once there was one."""
+        self._attempts: _Attempts | None = None
 
-    async def request(
+    @property
+    def answer(self) -> Answer | None:
+        """The success, once there was one."""
+        return None if self._attempts is None else self._attempts.answer
+
+    def request(
         self,
         method: str,
         url: str,
@@ -172,8 +176,8 @@ class Door:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         **unknown: Any,
-    ) -> Answer:
-        """Make the call, with retries, and return its success.
+    ) -> Coroutine[Any, Any, Answer]:
+        """Make the call, with retries, and return its success, which is to be awaited.
 
         Raises:
             APIStatusError: The server refused, or kept failing until the deadline.
@@ -182,15 +186,16 @@ class Door:
         """
         if unknown:
             raise TypeError(f"a generated function passed arguments that no door knows: {sorted(unknown)}")
+        method = method.upper()
         body, body_headers = _encode(json, content)
         query = _query({**self._server.default_query, **(params or {})})
         target = self._server.url(url) + (f"?{query}" if query else "")
         own = {"Accept": JSON, **(headers or {}), **body_headers, **self._call.headers}
-        if method.upper() != "GET":
+        if method != "GET":
             own.setdefault("Content-Type", JSON)
             own["X-Idempotency-Key"] = self._call.idempotency_key
-        self.answer = await _Attempts(self._server, self._call, method.upper(), target, own, body).run()
-        return self.answer
+        self._attempts = _Attempts(self._server, self._call, method, target, own, body)
+        return self._attempts.run()
 
 
 @attrs.frozen
@@ -215,6 +220,7 @@ class _Attempts:
         self._method, self._url = method, url
         self._headers, self._body = headers, body
         self._log = server.attempts(call.policy)
+        self.answer: Answer | None = None
         self._replayed = False
         self._in_doubt = False
         """Whether an attempt may have been taken although it failed."""
@@ -224,6 +230,7 @@ class _Attempts:
         while True:
             ended = await self._once()
             if isinstance(ended, Answer):
+                self.answer = ended
                 return ended
             if ended is None:
                 continue
@@ -250,8 +257,9 @@ class _Attempts:
         return await self._refused(request, response)
 
     async def _request(self) -> Request:
-        headers = {**await self._server.headers(raw_key=self._call.raw_key), **self._headers}
-        headers["x-stainless-retry-count"] = str(self._log.retries)
+        retries = str(self._log.retries)
+        credentials = await self._server.headers(raw_key=self._call.raw_key)
+        headers = {**credentials, **self._headers, "x-stainless-retry-count": retries}
         return Request(
             method=self._method,
             url=self._url,
@@ -341,8 +349,10 @@ def _encode(json: Any, content: bytes | None) -> tuple[Body | None, dict[str, st
     return orjson.dumps(json, option=orjson.OPT_SERIALIZE_NUMPY), {"Content-Type": JSON}
 
 
-def _query(params: Mapping[str, Any] | None) -> str:
-    pairs = [(name, value) for name, value in (params or {}).items() if value is not None]
+def _query(params: Mapping[str, Any]) -> str:
+    if not params:
+        return ""
+    pairs = [(name, value) for name, value in params.items() if value is not None]
     return urlencode([(name, str(value).lower() if isinstance(value, bool) else value) for name, value in pairs])
 
 

@@ -27,11 +27,13 @@ class Operation:
     def __repr__(self) -> str:
         return f"Operation({self.name!r})"
 
-    async def asyncio_detailed(self, **arguments: Any) -> Any:
-        """The module's function of this name, which takes `client` and arguments of its own."""
-        call = self._call
-        if call is None:
-            call = self._call = import_module(f"tinker_api.api.{self.name}").asyncio_detailed
+    @property
+    def asyncio_detailed(self) -> Callable[..., Awaitable[Any]]:
+        """The module's function of this name, which takes `client` and its own arguments; the first call loads it."""
+        return self._call or self._load_and_call
+
+    async def _load_and_call(self, **arguments: Any) -> Any:
+        call = self._call = import_module(f"tinker_api.api.{self.name}").asyncio_detailed
         return await call(**arguments)
 
 

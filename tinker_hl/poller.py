@@ -15,6 +15,7 @@ import copy
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
@@ -94,7 +95,9 @@ class Poller:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connections = connection.settings.profile.max_connections
-        self._slots = asyncio.Semaphore(min(MAX_POLLS, max(1, connections * 3 // 4)))
+        self._polls = InFlightBudget()
+        self.most_polls = min(MAX_POLLS, max(1, connections * 3 // 4))
+        """Polls at once."""
         self._bytes = backpressure_of(connection.server).response_bytes
         self._streams: dict[tuple[str, int], _SampleStream] = {}
 
@@ -146,7 +149,8 @@ class Poller:
         announced = 0
         if stream is not None and self._connection.capabilities.sample_use_retrieve_futures:
             announced = await self._stream(stream).completed(promise.request_id, watch)
-        return await _Wait(self._connection, self._slots, self._bytes, promise, policy, watch).run(announced)
+        turn = self._polls.held(1, self.most_polls)
+        return await _Wait(self._connection, turn, self._bytes, promise, policy, watch).run(announced)
 
     def _stream(self, key: tuple[str, int]) -> "_SampleStream":
         stream = self._streams.get(key)
@@ -161,19 +165,19 @@ class _Wait:
     def __init__(
         self,
         connection: Connection,
-        slots: asyncio.Semaphore,
+        turn: AbstractAsyncContextManager[None],
         byte_budget: InFlightBudget,
         promise: Promise,
         policy: RetryPolicy | None,
         watch: Watch | None,
     ) -> None:
         self._connection = connection
-        self._slots = slots
+        self._turn = turn
         self._byte_budget = byte_budget
         self._promise = promise
         self._policy = policy or connection.policy_in_force
         self._watch = watch
-        self._log: AttemptLog = connection.attempts(attrs.evolve(self._policy, max_retries=None))
+        self._log: AttemptLog = connection.attempts(_by_time_alone(self._policy))
         self._iteration = 0
         self._bad_requests = 0
         self._unheld = 0
@@ -214,7 +218,7 @@ class _Wait:
     async def _poll(self, *, metadata_only: bool) -> Payload | Mapping[str, Any]:
         """One poll: the result, or what the server said instead ({} after a failure that was waited out)."""
         try:
-            async with self._slots:
+            async with self._turn:
                 if not self._log.retries:
                     # An outage begins with a poll, and not with waiting for one's turn to poll.
                     self._log.started = self._connection.clock.now()
@@ -388,7 +392,7 @@ class _SampleStream:
 
     async def _follow(self) -> None:
         """Ask for announcements until nobody waits and everything is acknowledged."""
-        log = self._connection.attempts(attrs.evolve(self._connection.policy, max_retries=None))
+        log = self._connection.attempts(_by_time_alone(self._connection.policy))
         while self._waiting:
             await self._listen(log)
             if self._fetched:
@@ -493,6 +497,11 @@ def _pause(profile: Profile, unheld: int) -> float:
     """Seconds before poll number `unheld` in a row that the server does not hold; no two waiters in step."""
     longest = min(profile.poll_delay_max, profile.poll_delay_base * 2.0 ** min(unheld, 60))
     return longest * random.uniform(0.5, 1.0)
+
+
+def _by_time_alone(policy: RetryPolicy) -> RetryPolicy:
+    """The policy with its deadline as the only end: each poll that finds nothing would else count as an attempt."""
+    return policy if policy.max_retries is None else attrs.evolve(policy, max_retries=None)
 
 
 def _named(error: APIStatusError | APIConnectionError) -> float | None:

@@ -29,12 +29,12 @@ import orjson
 
 from tinker_hl import loop
 from tinker_hl.errors import APIStatusError, RequestErrorCategory, RequestFailedError
-from tinker_hl.events import Event
+from tinker_hl.events import Event, EventKind
 from tinker_hl.retry import Clock, status_refuses
 from tinker_hl.types.telemetry import Severity
 from tinker_hl.version import SDK_VERSION
 
-__all__ = ["VARIABLE", "Telemetry", "is_user_error"]
+__all__ = ["VARIABLE", "Telemetry", "is_reported", "is_user_error"]
 
 VARIABLE = "TINKER_TELEMETRY"
 
@@ -50,11 +50,17 @@ MAX_EVENT = 16 * 1024
 """Bytes of the data of one event of the user's."""
 NOT_SENT = "(messages are not sent)"
 FAILURE_FIELDS = ("error_type", "status_code", "category")
+_REPORTED = frozenset({"session_started", "session_ended", "failed", "retried"})
 
 Send = Callable[[bytes], Awaitable[None]]
 
 
 Clean = Callable[[bytes], bytes]
+
+
+def is_reported(kind: EventKind, fields: Mapping[str, Any]) -> bool:
+    """Whether `Telemetry` has a use for an event."""
+    return kind in _REPORTED
 
 
 class Telemetry:

@@ -180,20 +180,19 @@ def test_after_a_429_everybody_pauses_as_long_as_the_server_says_and_then_goes_c
 
         async def submit() -> None:
             nonlocal inside, most
-            async with pressure.submission(clock, 1, 10**9):
-                assert clock.now() >= 7.0
-                inside += 1
-                most = max(most, inside)
-                await asyncio.sleep(0)
-                inside -= 1
+            assert clock.now() >= 7.0
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
 
-        await asyncio.gather(*(submit() for _ in range(50)))
+        await asyncio.gather(*(pressure.submission(clock, 1, 10**9, submit) for _ in range(50)))
         assert most == 10
         pressure.pushed_back(clock, 10, named=7.0)
         ends = clock.now() + 7.0
         for after, expected in ((9.9, 10), (10.1, 50)):  # ten seconds long
             clock._now, most = ends + after, 0
-            await asyncio.gather(*(submit() for _ in range(50)))
+            await asyncio.gather(*(pressure.submission(clock, 1, 10**9, submit) for _ in range(50)))
             assert most == expected
 
     asyncio.run(scene())
@@ -207,13 +206,12 @@ def test_bytes_weigh_more_while_the_server_has_lately_pushed_back() -> None:
 
         async def submit() -> None:
             nonlocal inside, most
-            async with pressure.submission(clock, 10, 400):
-                inside += 1
-                most = max(most, inside)
-                await asyncio.sleep(0)
-                inside -= 1
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
 
-        await asyncio.gather(*(submit() for _ in range(60)))
+        await asyncio.gather(*(pressure.submission(clock, 10, 400, submit) for _ in range(60)))
         return most
 
     async def scene() -> tuple[int, int]:

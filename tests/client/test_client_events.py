@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from scripted_server import Reply, ScriptedServer
 
 import tinker_hl
 from tinker_hl import AdamParams, loop
-from tinker_hl.events import Event, EventBus, log_event
+from tinker_hl.events import Event, EventBus, is_logged, log_event
 
 
 def test_a_call_tells_its_way() -> None:
@@ -78,6 +79,38 @@ def test_a_listener_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture
     bus.emit("done", "call")
     assert len(seen) == 1
     assert "a bug of the listener" in caplog.text
+
+
+def test_a_listener_hears_only_what_it_wants_and_what_nobody_wants_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(**fields: Any) -> Event:
+        made.append(fields["kind"])
+        return Event(**fields)
+
+    monkeypatch.setattr("tinker_hl.events.Event", make)
+    bus, some, every = EventBus(), list[Event](), list[Event]()
+    bus.subscribe(some.append, lambda kind, fields: kind == "done" and fields.get("seconds", 0) > 1)
+    with bus.call("call"):
+        bus.emit("done", "call", seconds=1)
+    assert (made, some) == ([], [])
+    unsubscribe = bus.subscribe(every.append)
+    bus.emit("sent", "call")
+    bus.emit("done", "call", seconds=2)
+    assert [event.kind for event in every] == made == ["sent", "done"]
+    assert some == every[1:]
+    unsubscribe()
+    bus.emit("sent", "call")
+    assert made == ["sent", "done"]
+
+
+def test_what_is_not_logged_is_not_wanted_by_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tinker_hl"):
+        assert not is_logged("sent", {})
+        assert is_logged("retried", {})
+        assert is_logged("sent", {"level": 40})
+    with caplog.at_level(logging.DEBUG, "tinker_hl"):
+        assert is_logged("sent", {})
 
 
 @pytest.mark.parametrize(

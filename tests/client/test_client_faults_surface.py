@@ -234,7 +234,7 @@ def test_fault_43_a_cancelled_call_reaches_nobody_or_is_told() -> None:
 
 
 def test_fault_48_a_round_trip_that_is_told_was_measured() -> None:
-    server, clock = ScriptedServer(), InstantClock()
+    server, clock = ScriptedServer(), InstantClock("fault 48")
 
     async def takes_seconds(request: Seen) -> Reply:
         await clock.sleep(2.5)

@@ -111,6 +111,36 @@ def test_cancel_cancels() -> None:
     assert not done.cancel()
 
 
+def test_whoever_awaits_a_cancelled_future_is_cancelled_and_one_that_is_done_is_not_waited_for() -> None:
+    async def scene() -> int:
+        gate = Gate()
+        future = APIFuture(gate.run())
+        waiter = asyncio.ensure_future(future.result_async())
+        await asyncio.sleep(0)
+        future.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiter, 10)
+        with pytest.raises(asyncio.CancelledError):
+            await future
+        return await APIFuture.completed(42)
+
+    assert asyncio.run(scene()) == 42
+
+
+def test_a_loop_that_was_closed_meanwhile_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+    future = APIFuture(gate.run())
+
+    async def wait_a_little() -> None:
+        with pytest.raises(TimeoutError):
+            await future.result_async(timeout=0.01)
+
+    asyncio.run(wait_a_little())
+    gate.open()
+    assert future.result(10) == "open"
+    assert caplog.text == ""
+
+
 def test_cancelling_before_the_first_step_still_ends_the_operation() -> None:
     ended = threading.Event()
     hold, release = threading.Event(), threading.Event()

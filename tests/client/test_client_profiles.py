@@ -244,9 +244,9 @@ def test_sockets_and_polls_are_limited_by_the_profile(name: str) -> None:
     transport = service._session.connection.transport
     assert isinstance(transport, tinker_hl.NetworkTransport)
     assert transport._max_connections == connections
-    assert Poller(service._session.connection)._slots._value == min(MAX_POLLS, connections * 3 // 4)
+    assert Poller(service._session.connection).most_polls == min(MAX_POLLS, connections * 3 // 4)
     few = ServiceClient(base_url="http://s.test", parity=name, max_connections=1)
-    assert Poller(few._session.connection)._slots._value == 1
+    assert Poller(few._session.connection).most_polls == 1
 
 
 def sent(data: list[Datum], name: str, config: dict[str, Any]) -> list[int]:

@@ -15,9 +15,9 @@ import orjson
 from tinker_hl import loop
 from tinker_hl.call_metrics.export import to_prometheus
 from tinker_hl.call_metrics.histogram import Histogram, Latency
-from tinker_hl.events import Event
+from tinker_hl.events import Event, EventKind
 
-__all__ = ["CallCounts", "CallMetrics", "ExportFormat", "MetricsSnapshot"]
+__all__ = ["CallCounts", "CallMetrics", "ExportFormat", "MetricsSnapshot", "is_counted"]
 
 ExportFormat = Literal["json", "prometheus"]
 
@@ -103,6 +103,11 @@ class _Counts:
 _COUNTED = frozenset({"sent", "polled", "queue_state", "retried", "answered", "done", "failed", "cancelled"})
 _ENDS = ("done", "cancelled", "broken")
 """Of a request that was accepted. Broken are the failures among these; an event tells which they are."""
+
+
+def is_counted(kind: EventKind, fields: Mapping[str, Any]) -> bool:
+    """Whether `CallMetrics` has a use for an event."""
+    return kind in _COUNTED
 
 
 class CallMetrics:

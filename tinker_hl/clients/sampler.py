@@ -9,6 +9,7 @@ It knows nothing of prompts and parameters beyond what the encoding does.
 import asyncio
 import itertools
 import random
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -37,11 +38,14 @@ from tinker_hl.types import (
 
 __all__ = ["CLONE_BLOCK", "Sampler"]
 
+NO_LIMIT = nullcontext()
 CANCELS = 64
 """Cancelled samples that the server is told of at once."""
 CLONE_BLOCK = 10**9
 INLINE_BYTES = 64 * 1024
 """What is smaller is encoded and decoded at once; a worker thread would cost more than it saves."""
+ASKS_FOR_429: Mapping[str, str] = {"X-Tinker-Sampling-Backpressure": "1"}
+ONLY_429 = frozenset({429})
 SINCE_0_38 = ("topk_sample_logprobs", "prompt_alt_tokens_k", "record_stability_info")
 """Fields that are sent only when they are used: other servers may refuse what they do not know."""
 
@@ -90,24 +94,21 @@ class Sampler:
 
         Args:
             call: The public method.
-            request: Everything but the addressing.
+            request: Everything but the addressing, and whether to keep what losses need later.
         """
-        events = self.session.connection.events
-        most = sample_tokens_at_most(request.prompt, request.num_samples, request.sampling_params)
-        with events.call(call, most_tokens=most):
-            response = await self._sample(call, request)
-            drawn = sum(int(sequence.tokens_np.size) for sequence in response.sequences)
-            events.emit("tokens", call, prompt=request.prompt.known_length or 0, sampled=drawn)
-            return response
-
-    async def _sample(self, call: str, request: SampleRequest) -> SampleResponse:
-        await self.session.opened()
         connection = self.session.connection
-        limit = max(1, connection.capabilities.sample_max_concurrent_requests)
-        room = backpressure_of(connection.server).sample(connection.clock, limit)
-        async with self._own_room(), room:
-            with self._progress.one(connection.clock):
-                return await self._draw(call, request)
+        most = sample_tokens_at_most(request.prompt, request.num_samples, request.sampling_params)
+        with connection.events.call(call, most_tokens=most):
+            await self.session.opened()
+            limit = max(1, connection.capabilities.sample_max_concurrent_requests)
+            room = backpressure_of(connection.server).sample(connection.clock, limit)
+            async with self._own_room(), room:
+                with self._progress.one(connection.clock):
+                    response = await self._draw(call, request)
+            if connection.events.wants("tokens"):
+                drawn = sum(int(sequence.tokens_np.size) for sequence in response.sequences)
+                connection.events.emit("tokens", call, prompt=request.prompt.known_length or 0, sampled=drawn)
+            return response
 
     def state(self) -> dict[str, Any]:
         """What a copy in another process needs; no secret."""
@@ -145,10 +146,10 @@ class Sampler:
     async def _draw(self, call: str, request: SampleRequest) -> SampleResponse:
         """Submit and fetch; again, under a new number, where the result was lost on the way. One deadline holds."""
         connection = self.session.connection
-        policy = self._policy()
+        policy = for_submission = self._policy()
         log = connection.attempts(policy)
         while True:
-            submission = await self._submit(call, request, attrs.evolve(policy, deadline=log.left))
+            submission = await self._submit(call, request, for_submission)
             accepted = connection.clock.now()
             try:
                 return await self._fetch(submission, request, policy)
@@ -161,6 +162,7 @@ class Sampler:
                 if not self._draws_again(call, error) or not await log.wait():
                     raise
                 connection.told_retry(call, error.message, log.retries, log.waited)
+            for_submission = attrs.evolve(policy, deadline=log.left)
 
     async def _fetch(self, submission: "_Submission", request: SampleRequest, policy: RetryPolicy) -> SampleResponse:
         promise, stream = submission.promise, (self.sampling_session_id, submission.clone)
@@ -176,23 +178,23 @@ class Sampler:
     async def _submit(self, call: str, request: SampleRequest, policy: RetryPolicy) -> "_Submission":
         connection = self.session.connection
         clone = await self._clone_number()
-        seq_id = clone * CLONE_BLOCK + next(self._numbers)
-        addressed = attrs.evolve(request, sampling_session_id=self.sampling_session_id, seq_id=seq_id)
+        address = {"sampling_session_id": self.sampling_session_id, "seq_id": clone * CLONE_BLOCK + next(self._numbers)}
+        if self.record_stability_info and call == "SamplingClient.sample":
+            address["record_stability_info"] = True
         small = estimate_input_bytes(request.prompt) <= INLINE_BYTES
-        body = _body(addressed) if small else await loop.in_worker(_body, addressed)
-        described = connection.call(
-            call,
-            headers={"X-Tinker-Sampling-Backpressure": "1"},
-            policy=policy,
-            final_statuses=frozenset({429}),
-        )
+        body = _body(request, address) if small else await loop.in_worker(_body, request, address)
+        described = connection.call(call, headers=ASKS_FOR_429, policy=policy, final_statuses=ONLY_429)
         pressure = backpressure_of(connection.server)
         limit = connection.capabilities.sample_dispatch_bytes_semaphore_size
         started = connection.clock.now()
         while True:
             try:
-                async with pressure.submission(connection.clock, len(body.content), limit):
-                    answer = await connection.request(sample.asyncio_detailed, described, body=body)
+                answer = await pressure.submission(
+                    connection.clock,
+                    len(body.content),
+                    limit,
+                    lambda: connection.request(sample.asyncio_detailed, described, body=body),
+                )
                 break
             except RateLimitError as error:
                 pause = pressure.pushed_back(connection.clock, len(body.content), named_wait(error.response.headers))
@@ -255,7 +257,7 @@ class Sampler:
     def _own_room(self) -> AbstractAsyncContextManager[None]:
         """What the user allows this client; the server's limit is for all of them together."""
         if self.retry_config is None or self.retry_config.max_connections is None:
-            return nullcontext()
+            return NO_LIMIT
         if self._room is None:
             self._room = asyncio.Semaphore(self.retry_config.max_connections)
         return self._room
@@ -302,8 +304,8 @@ def _is_outage(error: TinkerError) -> bool:
     return isinstance(error, APIConnectionError)
 
 
-def _body(request: SampleRequest) -> EncodedBody:
-    fields = request.wire_dict()
+def _body(request: SampleRequest, address: Mapping[str, Any]) -> EncodedBody:
+    fields = {**request.wire_dict(), **address}
     for name in SINCE_0_38:
         if not fields.get(name):
             fields.pop(name, None)

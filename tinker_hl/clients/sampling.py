@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
 import orjson
 
 from tinker_hl.clients.sample_asking import asked
@@ -116,11 +115,7 @@ class SamplingClient:
             prompt_alt_tokens_k=prompt_alt_tokens_k,
         )
 
-        async def run(sampler: Sampler) -> SampleResponse:
-            noted = attrs.evolve(request, record_stability_info=True) if sampler.record_stability_info else request
-            return await sampler.sample("SamplingClient.sample", noted)
-
-        return self._when_made(run)
+        return self._when_made(lambda sampler: sampler.sample("SamplingClient.sample", request))
 
     def compute_logprobs(
         self, prompt: ModelInput, prompt_logprobs_last_n: int | None = None

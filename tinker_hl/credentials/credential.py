@@ -26,6 +26,7 @@ class Credential:
         self._clock = clock
         self._told = told
         self._token: RenewedToken | None = None
+        self._digest: str | None = None
 
     def __repr__(self) -> str:
         return f"Credential({self.digest[:8]})"
@@ -33,7 +34,9 @@ class Credential:
     @property
     def digest(self) -> str:
         """A name for the source that does not give it away."""
-        return hashlib.sha256(self._source.identity.encode()).hexdigest()
+        if self._digest is None:
+            self._digest = hashlib.sha256(self._source.identity.encode()).hexdigest()
+        return self._digest
 
     @property
     def origin(self) -> tuple[str, str | None]:
@@ -83,6 +86,7 @@ class Credential:
                 hint=f"Set {COMMAND_VARIABLE} to a command that prints a valid credential; your organization knows it.",
             )
         self._source = command
+        self._digest = None
 
     def refused(self, sent: str, *, raw: bool, token_invalid: bool) -> bool:
         """The server answered 401 to a value.

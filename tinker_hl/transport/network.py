@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -76,7 +77,10 @@ class NetworkTransport:
         assert task is not None
         self._under_way.add(task)
         try:
-            return await self._followed(request)
+            response = await self._once(request)
+            if request.follow_redirects and response.status in REDIRECTS:
+                response = await self._followed(request, response)
+            return response
         except asyncio.CancelledError:
             if task in self._ended and not task.uncancel():
                 raise TransportFault("lost", "the client's connections were closed") from None
@@ -86,11 +90,10 @@ class NetworkTransport:
             self._ended.discard(task)
             del task  # or a cancelled task and this frame hold each other, and with them everything that called
 
-    async def _followed(self, request: Request) -> Response:
-        response = await self._once(request)
+    async def _followed(self, request: Request, response: Response) -> Response:
         for _ in range(MAX_REDIRECTS):
             location = response.headers.get("location")
-            if not request.follow_redirects or response.status not in REDIRECTS or not location:
+            if response.status not in REDIRECTS or not location:
                 break
             request = _redirected(request, location)
             response = await self._once(request)
@@ -100,17 +103,16 @@ class NetworkTransport:
         if self._closed:
             raise TransportFault("lost", "the client's connections are closed")
         proxy = self._proxy(request.url)
-        tls = await self._tls(request.url, proxy)
+        tls = await self._tls() if _speaks_tls(request.url, proxy) else True
         session = self._session or self._open()
         headers, proxy_headers = _with_proxys(request, proxy)
-        timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=self._connect_timeout)
         try:
             async with session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 data=_body(request.body),
                 headers=headers,
-                timeout=timeout,
+                timeout=_timeout(request.timeout, self._connect_timeout),
                 allow_redirects=False,
                 proxy=None if proxy is None else proxy.address,
                 proxy_headers=proxy_headers,
@@ -150,10 +152,8 @@ class NetworkTransport:
             self._proxies[key] = self._route.proxy_for(origin[0].rstrip(":"), origin[-1].rpartition("@")[2])
         return self._proxies[key]
 
-    async def _tls(self, url: str, proxy: Proxy | None) -> ssl.SSLContext | bool:
-        """The TLS context, where TLS is spoken; certificates are read beside the loop, as that takes a while."""
-        if not url.startswith("https:") and (proxy is None or not proxy.address.startswith("https:")):
-            return True
+    async def _tls(self) -> ssl.SSLContext:
+        """The TLS context; certificates are read beside the loop, as that takes a while."""
         if self._context is None:
             self._context = await loop.in_worker(self._route.tls)
         return self._context
@@ -171,6 +171,16 @@ class NetworkTransport:
             skip_auto_headers=(hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         )
         return self._session
+
+
+@lru_cache(64)
+def _timeout(seconds: float, connect: float) -> aiohttp.ClientTimeout:
+    """The same object for the same times: nearly all requests have one of a few."""
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=connect)
+
+
+def _speaks_tls(url: str, proxy: Proxy | None) -> bool:
+    return url.startswith("https:") or (proxy is not None and proxy.address.startswith("https:"))
 
 
 def _with_proxys(request: Request, proxy: Proxy | None) -> tuple[Mapping[str, str], Mapping[str, str] | None]:

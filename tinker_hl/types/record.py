@@ -49,8 +49,7 @@ class Record:
 
     def _fields(self) -> dict[str, Any]:
         """Field name -> value, as a user reads them."""
-        fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
-        return {field.alias or field.name: getattr(self, field.name) for field in fields}
+        return {shown: getattr(self, name) for shown, name in _names_of(type(self))}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Pairs of name and value, so that `dict(record)` has its fields."""
@@ -171,6 +170,18 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+_field_names: dict[type, tuple[tuple[str, str], ...]] = {}
+
+
+def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
+    """The name of each field, as a user has it and as it is stored; looked up once for each type."""
+    names = _field_names.get(cls)
+    if names is None:
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", cls))
+        names = _field_names[cls] = tuple((field.alias or field.name, field.name) for field in fields)
+    return names
+
+
 def _argument_names(build: Callable[..., None]) -> tuple[str, ...] | None:
     """The names that a constructor takes; None if it takes any."""
     parameters = inspect.signature(build).parameters.values()
@@ -243,7 +254,13 @@ def _with_records(cls: type, name: str, value: Any) -> Any:
     return structure_field(value, cls, name)
 
 
+_AS_THEY_ARE = frozenset({bool, int, float, str, np.ndarray})
+"""Types whose values are sent as they are: nearly all fields have one."""
+
+
 def _wire(value: Any) -> Any:
+    if type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Record):
         return value.wire_dict()
     if isinstance(value, (list, tuple)):
