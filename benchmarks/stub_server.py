@@ -4,7 +4,8 @@ Both SDKs are measured against it, so what is measured is the client. It answers
 and in JSON otherwise, and runs in a process of its own: its work is not the client's. It keeps no order, checks no
 argument and knows no error.
 
-    python -m benchmarks.stub_server      prints its URL, ends when its stdin does
+    python -m benchmarks.stub_server            prints its URL, ends when its stdin does
+    python -m benchmarks.stub_server --json     is a server of the 0.7 generation, which has no `client/config`
 """
 
 import asyncio
@@ -41,9 +42,14 @@ class Result:
 
 
 class Stub:
-    """Everything the server remembers: the results that nobody has fetched yet."""
+    """Everything the server remembers: the results that nobody has fetched yet.
 
-    def __init__(self) -> None:
+    Args:
+        only_json: Whether it is one of those that have no `client/config`, to which clients speak JSON.
+    """
+
+    def __init__(self, *, only_json: bool = False) -> None:
+        self._only_json = only_json
         self._results: dict[str, Result] = {}
         self._numbers = itertools.count()
         self._sample = Result(sample_json, cached(sample_protobuf))
@@ -60,6 +66,8 @@ class Stub:
         handler = self._operations.get(operation)
         if handler is None:
             await request.content.read()
+            if operation == "client/config" and self._only_json:
+                return web.Response(status=404)
             return as_json(self._plain(operation))
         answered = await handler(request)
         return answered if isinstance(answered, web.StreamResponse) else as_json(answered)
@@ -207,5 +215,10 @@ async def serve(server: web.Server | None = None) -> None:
     await runner.cleanup()
 
 
+async def main() -> None:
+    stub = Stub(only_json="--json" in sys.argv[1:])
+    await serve(web.Server(stub.answer, access_log=None))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(main())

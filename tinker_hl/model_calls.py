@@ -26,6 +26,7 @@ from tinker_hl.codec.pieces import EncodedDatum
 from tinker_hl.codec.results import forward_backward_output
 from tinker_hl.errors import APIError, APIStatusError, CircuitOpenError, SubmissionFailedError, TinkerError
 from tinker_hl.generated_client import JSON, PROTOBUF, EncodedBody
+from tinker_hl.giving_way import giving_way
 from tinker_hl.kept_memory import LARGE_PASS, keep_freed_memory
 from tinker_hl.metrics_reduction import combine
 from tinker_hl.operations import forward, forward_backward
@@ -259,7 +260,7 @@ class ModelCalls:
         def encode() -> _Encoded:
             chunks = work.chunks or self._plan(work.data)
             codec = codec_of(protobuf=protobuf)
-            datums = [codec.encode_datum(datum) for datum in work.data]
+            datums = [codec.encode_datum(datum) for datum in giving_way(work.data)]
             if sum(map(len, datums)) >= LARGE_PASS:
                 keep_freed_memory()
             return _Encoded(chunks, datums, protobuf)

@@ -6,6 +6,7 @@ first logprob of the prompt. It knows the public types and the bytes, nothing of
 """
 
 import base64
+import contextlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from tinker_hl.codec.long_lists import without_lists
 from tinker_hl.codec.pieces import Buffer, EncodedDatum, Pieces
 from tinker_hl.codec.structure_error import StructureError
+from tinker_hl.giving_way import giving_way
 from tinker_hl.types.arrays import Array, TensorDtype, packer
 from tinker_hl.types.datum import Datum, as_tensor_data
 from tinker_hl.types.dmel_chunk import DmelChunk
@@ -44,6 +47,8 @@ __all__ = [
 ]
 
 CONTENT_TYPE: Final = "application/json"
+LONG: Final = 64 * 1024
+"""Bytes above which a result is read in pieces."""
 
 
 def loads(content: bytes) -> Any:
@@ -123,14 +128,24 @@ def forward_backward_body(
 
 def decode_forward_backward_output(content: bytes) -> ForwardBackwardOutput:
     """The result of a pass from JSON; missing metrics are none. Raises `StructureError` if it is no such object."""
-    value = _object(loads(content), "ForwardBackwardOutput")
+    if len(content) > LONG:
+        rest, lists = without_lists(content)
+        with contextlib.suppress(StructureError):
+            return _pass_output(loads(rest), lists)
+        # It is broken, or has lists in lists, and is read at once, however long that takes.
+    return _pass_output(loads(content), None)
+
+
+def _pass_output(parsed: Any, lists: Sequence[bytes] | None) -> ForwardBackwardOutput:
+    """The result from parsed JSON, and from the lists that were cut out of it, if they were."""
+    value = _object(parsed, "ForwardBackwardOutput")
     outputs = value.get("loss_fn_outputs")
     if not isinstance(outputs, list):
         raise StructureError("not a ForwardBackwardOutput: loss_fn_outputs must be a list")
     metrics = _object(value.get("metrics") or {}, "ForwardBackwardOutput.metrics")
     return ForwardBackwardOutput(
         str(value.get("loss_fn_output_type") or "ArrayRecord"),
-        [_output(output, place) for place, output in enumerate(outputs)],
+        [_output(output, place, lists) for place, output in enumerate(giving_way(outputs))],
         {name: number for name, number in metrics.items() if isinstance(number, (int, float))},
     )
 
@@ -141,14 +156,16 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _output(output: Any, place: int) -> LossFnOutput:
+def _output(output: Any, place: int, lists: Sequence[bytes] | None) -> LossFnOutput:
     fields = _object(output, f"loss_fn_outputs[{place}]")
-    return {name: _read_tensor(tensor, f"loss_fn_outputs[{place}].{name}") for name, tensor in fields.items()}
+    return {name: _read_tensor(tensor, f"loss_fn_outputs[{place}].{name}", lists) for name, tensor in fields.items()}
 
 
-def _read_tensor(value: Any, name: str) -> TensorData:
+def _read_tensor(value: Any, name: str, lists: Sequence[bytes] | None = None) -> TensorData:
     fields = _object(value, name)
     try:
+        if lists is not None and isinstance(fields["data"], list):
+            fields = {**fields, "data": loads(lists[fields["data"][0]])}
         if fields.get("sparse_crow_indices") is not None:
             return TensorData(**fields)
         array = _numbers(fields["data"], "int64" if fields["dtype"] == "int64" else "float32")
