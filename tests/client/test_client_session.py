@@ -18,6 +18,7 @@ import tinker_hl
 from tinker_hl import AdamParams, Event, loop, session
 from tinker_hl.configuration import Profile
 from tinker_hl.transport import AsgiTransport
+from tinker_hl.version import OFFICIAL_VERSION
 
 QUICK = Profile(name="quick heart", heartbeat_interval=0.01)
 
@@ -187,14 +188,13 @@ def test_a_heartbeat_that_fails_is_a_warning_once_the_silence_is_longer_than_the
     assert anew.fields["silent_s"] <= anew.at - last.at + 0.1
 
 
-def test_the_version_that_a_server_decides_by_can_be_another_than_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S4-01: one constant is told as `sdk_version`, the other as the name of the program."""
-    monkeypatch.setattr(session, "SDK_VERSION", "0.7.0")
+def test_the_version_that_a_server_decides_by_is_another_than_our_own() -> None:
+    """S4-01: the protocol's release is told as `sdk_version`, our own version as the name of the program."""
     server = ScriptedServer()
     with server.client() as service:
         service.create_lora_training_client("base").result(10)
     (created,) = server.paths("create_session")
-    assert created.json["sdk_version"] == "0.7.0"
+    assert created.json["sdk_version"] == OFFICIAL_VERSION != tinker_hl.__version__
     assert created.headers["user-agent"] == f"tinker-hl/{tinker_hl.__version__}"
 
 
