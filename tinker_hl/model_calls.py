@@ -213,8 +213,8 @@ class ModelCalls:
                     error,
                 ) from error
             raise
-        sizes = (pass_tokens(work.data[index] for index in chunk) for chunk in encoded.chunks)
-        outputs = await asyncio.gather(*map(self._output, promises, sizes))
+        parts = ([work.data[index] for index in chunk] for chunk in encoded.chunks)
+        outputs = await asyncio.gather(*map(self._output, promises, parts))
         return outputs[0] if len(outputs) == 1 else combine(outputs)
 
     def _broken_error(self, call: str, failed: str, error: BaseException) -> Exception:
@@ -240,21 +240,23 @@ class ModelCalls:
     def _plan(self, data: Sequence[Datum]) -> Sequence[range]:
         return self.session.connection.chunk_limits.plan(data)
 
-    async def _output(self, promise: Promise, tokens: int) -> ForwardBackwardOutput:
+    async def _output(self, promise: Promise, data: Sequence[Datum]) -> ForwardBackwardOutput:
         try:
             payload = await self.session.result(promise)
         except asyncio.CancelledError:
             # The server, which has accepted it, makes it for nobody.
-            self._told_tokens(promise, tokens)
+            self._told_tokens(promise, data)
             raise
-        self._told_tokens(promise, tokens)
+        self._told_tokens(promise, data)
         decode = partial(forward_backward_output, is_protobuf=payload.is_protobuf)
         if len(payload.content) <= INLINE_BYTES:
             return decode(payload.content)
         return await loop.in_worker(decode, payload.content)
 
-    def _told_tokens(self, promise: Promise, tokens: int) -> None:
-        self.session.connection.events.emit("tokens", promise.call, request_id=promise.request_id, trained=tokens)
+    def _told_tokens(self, promise: Promise, data: Sequence[Datum]) -> None:
+        events = self.session.connection.events
+        if events.wants("tokens"):
+            events.emit("tokens", promise.call, request_id=promise.request_id, trained=pass_tokens(data))
 
     async def _encode(self, work: Pass, protobuf: bool) -> _Encoded:
         def encode() -> _Encoded:
