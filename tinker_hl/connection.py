@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import logging
 import os
-import random
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
@@ -508,7 +507,7 @@ class _Attempts(AttemptLog):
     """The attempts of one call of a connection; closing it ends a wait between them."""
 
     def __init__(self, connection: Connection, policy: RetryPolicy) -> None:
-        super().__init__(policy, connection.budget, connection.clock, _random)
+        super().__init__(policy, connection.budget, connection.clock)
         self._connection = connection
 
     async def wait(self, *, named: float | None = None, unreachable: bool = False) -> bool:
@@ -516,7 +515,6 @@ class _Attempts(AttemptLog):
         return await self._connection.while_open(super().wait(named=named, unreachable=unreachable))
 
 
-_random = random.Random()
 _owners: "weakref.WeakSet[Connection]" = weakref.WeakSet()
 
 

@@ -13,7 +13,6 @@ The poller does not know what a result means: it hands over bytes and their cont
 import asyncio
 import copy
 import logging
-import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -39,7 +38,7 @@ from tinker_hl.in_flight_budget import InFlightBudget
 from tinker_hl.operations import retrieve_future, retrieve_futures
 from tinker_hl.queue_state import Notice, PauseNotices, QueueState
 from tinker_hl.redaction import redacted
-from tinker_hl.retry import NEVER, AttemptLog, RetryPolicy, named_wait, status_is_retryable
+from tinker_hl.retry import JITTER, NEVER, AttemptLog, RetryPolicy, named_wait, status_is_retryable
 
 __all__ = ["Payload", "Poller", "Promise", "Watch"]
 
@@ -496,7 +495,7 @@ class _SampleStream:
 def _pause(profile: Profile, unheld: int) -> float:
     """Seconds before poll number `unheld` in a row that the server does not hold; no two waiters in step."""
     longest = min(profile.poll_delay_max, profile.poll_delay_base * 2.0 ** min(unheld, 60))
-    return longest * random.uniform(0.5, 1.0)
+    return longest * JITTER.uniform(0.5, 1.0)
 
 
 def _by_time_alone(policy: RetryPolicy) -> RetryPolicy:

@@ -1,7 +1,10 @@
 """The retry policy: its formula, its deadline, its shared budget (promise R10)."""
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinker_hl import retry
+from tinker_hl.configuration import PROFILES
+from tinker_hl.poller import _pause
 from tinker_hl.retry import AttemptLog, InstantClock, RetryBudget, RetryConfig, RetryPolicy
 
 
@@ -33,6 +38,30 @@ def test_the_wait_is_the_documented_formula(number: int, uniform: float) -> None
     policy = RetryPolicy(delay_base=0.5, delay_max=10.0)
     expected = uniform * min(10.0, 0.5 * 2.0 ** min(number - 1, 100))
     assert policy.delay(number, uniform) == pytest.approx(expected)
+
+
+def test_waits_draw_from_a_generator_of_the_clients_own() -> None:
+    """A program that has seeded Python's shared one draws the same whatever the client waits for in its own thread."""
+    before = random.getstate()
+    log = AttemptLog(RetryPolicy(), rich(), InstantClock())
+    assert asyncio.run(log.wait())
+    assert asyncio.run(log.wait(named=1.0))
+    assert len({_pause(PROFILES["default"], 1) for _ in range(5)}) == 5
+    assert random.getstate() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_waits_other_times_than_its_parent() -> None:
+    program = """if True:
+        import os
+        from tinker_hl.retry import JITTER
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.write(write, str(JITTER.random()).encode())
+            os._exit(0)
+        assert os.read(read, 100).decode() != str(JITTER.random())
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_there_is_no_retry_after_the_deadline() -> None:

@@ -54,8 +54,8 @@ def place(api: Api, bench: Bench) -> Iterator[Api]:
     """A service whose data folder holds nothing new afterwards, and nothing that leads out of it."""
     yield api
     assert {path.name for path in bench.data_dir.iterdir()} <= {
-        "autosaves", "checkpoints", "journal", "results", "traces", "secret", "service.sqlite", "service.sqlite-wal",
-        "service.sqlite-shm",
+        "autosaves", "checkpoints", "spool", "journal", "results", "traces", "secret",
+        "service.sqlite", "service.sqlite-wal", "service.sqlite-shm",
     }  # fmt: skip
     for folder in bench.data_dir.rglob("*"):
         assert folder.resolve().is_relative_to(bench.data_dir.resolve())

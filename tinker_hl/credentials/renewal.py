@@ -4,13 +4,12 @@ Who fetches it, and from where, is the caller's business.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 from tinker_hl import loop
 from tinker_hl.credentials.tokens import seconds_left, whole_life
 from tinker_hl.errors import AuthenticationError, PermissionDeniedError, TinkerError
-from tinker_hl.retry import Clock
+from tinker_hl.retry import JITTER, Clock
 
 __all__ = ["RENEWAL_MARGIN", "RETRY_SECONDS", "RenewedToken", "Told"]
 
@@ -113,7 +112,7 @@ class RenewedToken:
         self._ends = now + left
         # A token that lives for a minute or two would otherwise be renewed by each request.
         self._margin = RENEWAL_MARGIN if life is None else min(RENEWAL_MARGIN, life / 2)
-        early = left * random.uniform(*EARLY) if self._ahead else left
+        early = left * JITTER.uniform(*EARLY) if self._ahead else left
         self._due = now + min(early, left - self._margin)
 
     def _put_off(self, error: TinkerError) -> None:

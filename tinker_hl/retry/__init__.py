@@ -29,6 +29,7 @@ from tinker_hl.retry.budget import (
 )
 from tinker_hl.retry.clock import Clock, InstantClock, LoopClock, clock_by_default, default_clock
 from tinker_hl.retry.config import DEFAULT_PROGRESS_TIMEOUT, RetryConfig
+from tinker_hl.retry.jitter import JITTER
 from tinker_hl.retry.policy import DEFAULT_POLICY, NEVER, RetryPolicy
 from tinker_hl.retry.statuses import (
     MAX_NAMED_WAIT,
@@ -41,6 +42,7 @@ from tinker_hl.retry.statuses import (
 __all__ = [
     "DEFAULT_POLICY",
     "DEFAULT_PROGRESS_TIMEOUT",
+    "JITTER",
     "MAX_NAMED_WAIT",
     "NEVER",
     "RESERVE",

@@ -7,6 +7,7 @@ import random
 
 from tinker_hl.retry.budget import RetryBudget
 from tinker_hl.retry.clock import Clock
+from tinker_hl.retry.jitter import JITTER
 from tinker_hl.retry.policy import RetryPolicy
 
 __all__ = ["AttemptLog"]
@@ -22,13 +23,11 @@ class AttemptLog:
         uniform: Draws from [0, 1).
     """
 
-    def __init__(
-        self, policy: RetryPolicy, budget: RetryBudget, clock: Clock, uniform: "random.Random | None" = None
-    ) -> None:
+    def __init__(self, policy: RetryPolicy, budget: RetryBudget, clock: Clock, uniform: random.Random = JITTER) -> None:
         self._policy = policy
         self._budget = budget
         self._clock = clock
-        self._random = uniform or random
+        self._random = uniform
         self._taken = 0
         self.retries = 0
         self.waited = 0.0
