@@ -6,11 +6,10 @@ sessions, models or results.
 """
 
 import asyncio
-import atexit
 import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
@@ -39,6 +38,7 @@ from tinker_hl.errors import (
 )
 from tinker_hl.events import EventBus, in_call, is_logged, log_event
 from tinker_hl.generated_client import Call, EncodedBody, call_generated, door
+from tinker_hl.open_connections import close_at_the_end
 from tinker_hl.operations import (
     exchange_token,
     get_client_config,
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 CONFIG_TIMEOUT = 10.0
-EXIT_SECONDS = 2.0
 TELEMETRY_TIMEOUT = 5.0
 RENEWAL_DEADLINE = 20.0
 """Seconds for a new token while the old one still lives."""
@@ -134,8 +133,7 @@ class Connection:
         self._waits: set[asyncio.Task[Any]] = set()
         loop.reset_after_fork(self)
         if self.owns_transport:
-            weakref.finalize(self, _close_later, self.transport).atexit = False
-            _owners.add(self)
+            close_at_the_end(self)
 
     # What a door needs.
 
@@ -515,31 +513,6 @@ class _Attempts(AttemptLog):
         return await self._connection.while_open(super().wait(named=named, unreachable=unreachable))
 
 
-_owners: "weakref.WeakSet[Connection]" = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close the sockets that are still open when the interpreter ends, once the last reports are sent."""
-    connections = [connection for connection in _owners if not connection.closed]
-    if connections and loop.is_running():
-        future = loop.run(_close(connections))
-        try:
-            future.result(EXIT_SECONDS)
-        except TimeoutError:
-            future.cancel()
-
-
-async def _close(connections: Sequence[Connection]) -> None:
-    reports = [connection.telemetry.aclose() for connection in connections if connection.telemetry is not None]
-    await asyncio.gather(*reports, return_exceptions=True)
-    for connection in connections:
-        # Or else what is under way would be tried again, with a warning for each, while the program ends.
-        connection.end_calls()
-    closings = (connection.transport.aclose() for connection in connections)
-    await asyncio.gather(*closings, return_exceptions=True)
-
-
 def _operation(request: Request) -> str:
     """The last part of what is posted to, which names an operation; other paths may end in names of things."""
     return request.url.rpartition("/")[2].partition("?")[0] if request.method == "POST" else ""
@@ -555,8 +528,3 @@ def _append_line(path: str, line: bytes) -> None:
 def _json_object(content: bytes) -> dict[str, Any]:
     value = orjson.loads(content) if content else {}
     return value if isinstance(value, dict) else {}
-
-
-def _close_later(transport: Transport) -> None:
-    """The connection was dropped without being closed: close its sockets when the loop has a moment."""
-    loop.run(transport.aclose())

@@ -37,7 +37,7 @@ from tinker_hl import (
     ServiceClient,
     TinkerError,
     TrainingClient,
-    connection,
+    open_connections,
     session,
     types,
 )
@@ -394,4 +394,4 @@ def test_r01_the_documented_deadlines_are_the_codes() -> None:
     assert f"the {POLL_TIMEOUT:.0f} seconds that one long poll may take" in text
     assert f"`RetryConfig(progress_timeout=...)`, {RetryConfig().progress_timeout:,.0f} seconds" in text
     assert f"| {FINISH_POLICY.deadline:.0f} seconds, or the policy's deadline" in text
-    assert f"{session.EXIT_SECONDS:.0f} seconds for finishing sessions, {connection.EXIT_SECONDS:.0f} for" in text
+    assert f"{session.EXIT_SECONDS:.0f} seconds for finishing sessions, {open_connections.EXIT_SECONDS:.0f} for" in text
